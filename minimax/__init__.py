@@ -1,0 +1,33 @@
+"""Saddle points and min-max games on JAX: define a game, solve it, certify it, plot it."""
+
+from minimax._check import check_game as check_game
+from minimax._constraints.base import AbstractCompactSet as AbstractCompactSet
+from minimax._constraints.base import AbstractConstraint as AbstractConstraint
+from minimax._constraints.base import AbstractSet as AbstractSet
+from minimax._constraints.box import Box as Box
+from minimax._constraints.l2_ball import L2Ball as L2Ball
+from minimax._constraints.non_negative import NonNegative as NonNegative
+from minimax._constraints.simplex import Simplex as Simplex
+from minimax._errors import GameError as GameError
+from minimax._example import Example as Example
+from minimax._game import AbstractGame as AbstractGame
+from minimax._game import Game as Game
+from minimax._metrics.base import AbstractMetric as AbstractMetric
+from minimax._metrics.duality_gap import DualityGap as DualityGap
+from minimax._metrics.natural_residual import NaturalResidual as NaturalResidual
+from minimax._optimizers import per_player as per_player
+from minimax._solution import Solution as Solution
+from minimax._solution import Status as Status
+from minimax._solution import Trace as Trace
+from minimax._solve import solve as solve
+from minimax._solvers.alternating_gradient_descent_ascent import (
+    AlternatingGradientDescentAscent as AlternatingGradientDescentAscent,
+)
+from minimax._solvers.averaged import Averaged as Averaged
+from minimax._solvers.base import AbstractSolver as AbstractSolver
+from minimax._solvers.extra_gradient import ExtraGradient as ExtraGradient
+from minimax._solvers.gradient_descent_ascent import GradientDescentAscent as GradientDescentAscent
+from minimax._solvers.optimistic_gradient import OptimisticGradient as OptimisticGradient
+from minimax._transforms.extra_gradient import extra_gradient as extra_gradient
+
+__version__ = "0.1.0"

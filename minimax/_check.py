@@ -1,0 +1,83 @@
+"""What can be wrong with a game, said before anything is compiled."""
+
+import equinox as eqx
+import jax
+from jaxtyping import PyTree
+
+from minimax import _tree
+from minimax._errors import GameError
+from minimax._game import AbstractGame
+from minimax._players import as_players
+from minimax._roles import role_of_each
+
+
+def check_game(game: AbstractGame, players: PyTree, data: PyTree = None) -> None:
+    """Raises `GameError` with the place and the remedy where game and players do not fit.
+
+    Nothing is computed: shapes, dtypes and structures are enough.
+
+    **Arguments:**
+
+    - `game`, `players`, `data`: as for `solve`.
+
+    ```python
+    >>> import minimax as mm
+    >>> game = mm.Game(lambda players: players["x"] * players["y"], roles={"x": "min", "z": "max"})
+    >>> mm.check_game(game, {"x": 1.0, "y": 1.0})
+    Traceback (most recent call last):
+    minimax.GameError: roles['z'] fits no player: roles must be a prefix of the players, ...
+
+    ```
+    """
+    if not isinstance(game, AbstractGame):
+        raise GameError(
+            f"game is {game!r}: expected an instance of mm.AbstractGame. A payoff function becomes "
+            "a game with mm.Game(payoff, roles=...)."
+        )
+    players = as_players(players)
+    variables = _tree.variables(players)
+    role_of_each(game.roles, variables)
+    _check_constraints(game, players)
+    _check_payoff(game, players, data)
+
+
+def _check_constraints(game: AbstractGame, players: PyTree) -> None:
+    constraints = game.constraint_of_each(players)
+    paths, structure = jax.tree_util.tree_flatten_with_path(players)
+    for (path, leaf), constraint in zip(paths, structure.flatten_up_to(constraints), strict=True):
+        if constraint is None or not _tree.is_variable(leaf):
+            continue
+        place = _tree.place("players", path)
+        try:
+            projected = jax.eval_shape(constraint.project, leaf)
+        except (TypeError, ValueError) as error:
+            raise GameError(
+                f"{constraint!r} does not fit {place} of shape {leaf.shape}: {_first_line(error)}"
+            ) from error
+        if projected.shape != leaf.shape:
+            raise GameError(
+                f"{constraint!r} does not fit {place}: it turns shape {leaf.shape} into "
+                f"{projected.shape}."
+            )
+
+
+def _check_payoff(game: AbstractGame, players: PyTree, data: PyTree) -> None:
+    try:
+        value = eqx.filter_eval_shape(game.value, players, data)
+    except GameError:
+        raise
+    except Exception as error:
+        raise GameError(
+            f"the payoff raised {type(error).__name__}: {_first_line(error)} "
+            f"(it was called with players {_shapes(players)}"
+            + (")" if data is None else f" and data {_shapes(data)})")
+        ) from error
+    _tree.broadcast_prefix(value, _tree.variables(players), "payoff")
+
+
+def _shapes(tree: PyTree) -> str:
+    return eqx.tree_pformat(tree, width=10_000)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or "no message").splitlines()[0]

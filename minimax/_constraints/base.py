@@ -1,0 +1,46 @@
+"""What a constraint is: a feasible set (or regulariser) together with its distance."""
+
+import abc
+
+import equinox as eqx
+from jaxtyping import Array, ArrayLike, Float
+
+
+class AbstractConstraint(eqx.Module):
+    r"""A closed convex function g with the Bregman distance D in which a player moves.
+
+    A constraint acts on every leaf of the player it is given to, one leaf at a time, never jointly.
+    """
+
+    @abc.abstractmethod
+    def prox_step(
+        self,
+        point: Float[Array, "*shape"],
+        direction: Float[Array, "*shape"],
+        step_size: ArrayLike,
+    ) -> Float[Array, "*shape"]:
+        r"""The proximal step $\arg\min_u \langle d, u\rangle + g(u) + D(u, \text{point})/\eta$."""
+
+    @abc.abstractmethod
+    def project(self, point: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+        """The feasible point nearest to `point`."""
+
+
+class AbstractSet(AbstractConstraint):
+    r"""A closed convex set with the Euclidean distance: its proximal step is a projected step."""
+
+    def prox_step(
+        self,
+        point: Float[Array, "*shape"],
+        direction: Float[Array, "*shape"],
+        step_size: ArrayLike,
+    ) -> Float[Array, "*shape"]:
+        return self.project(point - step_size * direction)
+
+
+class AbstractCompactSet(AbstractSet):
+    """A compact convex set: linear functions attain their minimum, so duality gaps are exact."""
+
+    @abc.abstractmethod
+    def linear_minimizer(self, direction: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+        r"""A point of the set that minimises $\langle \text{direction}, u\rangle$."""

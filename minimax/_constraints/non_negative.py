@@ -1,0 +1,27 @@
+"""The non-negative orthant: multipliers of inequality constraints."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from minimax._constraints.base import AbstractSet
+
+
+class NonNegative(AbstractSet):
+    r"""The non-negative orthant $\{u : u_i \ge 0\}$.
+
+    ```python
+    >>> import jax.numpy as jnp
+    >>> import minimax as mm
+    >>> print(mm.NonNegative().project(jnp.array([0.5, -3.0])))
+    [0.5 0. ]
+
+    ```
+    """
+
+    def project(self, point: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+        return jnp.maximum(point, 0)
+
+
+def example() -> NonNegative:
+    """For the tests that every constraint passes: an instance for leaves of any shape."""
+    return NonNegative()

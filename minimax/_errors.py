@@ -1,0 +1,17 @@
+"""The one exception this library raises for what a user can mend."""
+
+from typing import Any
+
+import jax
+
+
+class GameError(ValueError):
+    """A game, its players or the options of a solve do not fit together.
+
+    The message says what was expected, what came (with its place in the pytree) and what to do.
+    """
+
+
+def is_known(*values: Any) -> bool:
+    """Whether the values can be looked at now, that is, none is traced by `jit` or `vmap`."""
+    return not any(isinstance(value, jax.core.Tracer) for value in values)

@@ -1,0 +1,214 @@
+r"""A game: what each player wants, where it may move, and the operator that follows.
+
+With players $z = (z_1, \dots, z_n)$, payoffs $f_i$ and signs $s_i = +1$ for "min", $-1$ for "max",
+
+$$F(z) = (s_1 \nabla_{z_1} f_1(z), \dots, s_n \nabla_{z_n} f_n(z)),$$
+
+and every player descends its own block of $F$. A zero-sum game is the case of one shared payoff.
+"""
+
+import abc
+from collections.abc import Callable
+from typing import Any, final
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import ArrayLike, PyTree
+
+from minimax import _tree
+from minimax._constraints.base import AbstractConstraint
+from minimax._errors import GameError
+from minimax._players import as_players
+from minimax._roles import sign_of_each
+
+
+class AbstractGame(eqx.Module):
+    """A game with data: subclass it, give it fields, `roles` and a `payoff`.
+
+    Its arrays are fields, so that new data does not recompile and `vmap` works over games.
+
+    **Attributes:**
+
+    - `roles`: "min" or "max" for each player, as a prefix of the players.
+    - `constraints`: a constraint or `None` (free) for each player, as a prefix of the players. A
+      constraint acts on each leaf of its player by itself.
+
+    ```python
+    >>> import jax.numpy as jnp
+    >>> import minimax as mm
+    >>> from jaxtyping import Array, Float
+    >>> class Bilinear(mm.AbstractGame):
+    ...     matrix: Float[Array, "n m"]
+    ...     roles = {"x": "min", "y": "max"}
+    ...
+    ...     def payoff(self, players, data=None):
+    ...         return players["x"] @ self.matrix @ players["y"]
+    >>> game = Bilinear(jnp.eye(2))
+    >>> print(game.operator({"x": jnp.array([1.0, 2.0]), "y": jnp.array([3.0, 4.0])}))
+    {'x': Array([3., 4.], dtype=float32), 'y': Array([-1., -2.], dtype=float32)}
+
+    ```
+    """
+
+    roles: eqx.AbstractVar[PyTree]
+    constraints = None
+
+    @abc.abstractmethod
+    def payoff(self, players: PyTree, data: PyTree = None) -> PyTree:
+        """What is at stake.
+
+        **Arguments:**
+
+        - `players`: any pytree.
+        - `data`: whatever `solve(..., data=...)` was given; left out when it was given none.
+
+        **Returns:** a scalar that "min" players descend and "max" players ascend (zero-sum), or a
+        pytree of one scalar per player, a prefix of the players (general-sum).
+        """
+
+    def gradient(self, players: PyTree, data: PyTree = None) -> PyTree:
+        """Each player's gradient of its own payoff in its own variables, without signs.
+
+        **Returns:** a pytree like `players`, with `None` where a leaf is not a variable.
+        """
+        variables, rest = eqx.partition(as_players(players), _tree.is_variable)
+
+        def payoff_of(variables: PyTree) -> PyTree:
+            return self.value(eqx.combine(variables, rest), data)
+
+        payoffs, pull_back = jax.vjp(payoff_of, variables)
+        leaves, structure = jax.tree.flatten(payoffs)
+        pulled = [
+            pull_back(
+                jax.tree.unflatten(
+                    structure, [jnp.full_like(f, j == i) for j, f in enumerate(leaves)]
+                )
+            )[0]
+            for i in range(len(leaves))
+        ]  # one pull-back per payoff, of which each player keeps its own block
+        owner = _tree.broadcast_prefix(
+            jax.tree.unflatten(structure, range(len(leaves))), variables, "payoff"
+        )
+        return jax.tree.map(lambda i, *blocks: blocks[i], owner, *pulled)
+
+    def operator(self, players: PyTree, data: PyTree = None) -> PyTree:
+        """The operator F: the gradient with the signs of the maximisers flipped.
+
+        Every player descends F; F is monotone where the payoff is convex-concave.
+        """
+        gradient = self.gradient(players, data)
+        return jax.tree.map(jnp.multiply, gradient, sign_of_each(self.roles, gradient))
+
+    def project(self, players: PyTree) -> PyTree:
+        """The feasible players nearest to `players`, leaf by leaf."""
+        players = as_players(players)
+        return _tree.map_variables(
+            lambda x, constraint: x if constraint is None else constraint.project(x),
+            players,
+            self.constraint_of_each(players),
+        )
+
+    def prox_step(self, players: PyTree, direction: PyTree, step_size: ArrayLike) -> PyTree:
+        """The proximal step of every player from `players` along `-direction`.
+
+        Without a constraint it is `players - step_size * direction`; on a set it is that point
+        projected.
+        """
+        players = as_players(players)
+        return _tree.map_variables(
+            lambda x, d, constraint: (
+                x - jnp.asarray(step_size, x.dtype) * d
+                if constraint is None
+                else constraint.prox_step(x, d, jnp.asarray(step_size, x.dtype))
+            ),
+            players,
+            direction,
+            self.constraint_of_each(players),
+        )
+
+    def constraint_of_each(self, players: PyTree) -> PyTree:
+        """The constraint of each leaf of `players` (`None` where it is free)."""
+        for path, leaf in jax.tree_util.tree_leaves_with_path(
+            self.constraints, is_leaf=_is_constraint
+        ):
+            if not _is_constraint(leaf):
+                raise GameError(
+                    f"{_tree.place('constraints', path)} is {leaf!r}: expected a constraint such "
+                    "as mm.Simplex() or mm.Box(-1.0, 1.0), or None to leave the player free."
+                )
+        return _tree.broadcast_prefix(
+            self.constraints, players, "constraints", is_leaf=_is_constraint
+        )
+
+    def value(self, players: PyTree, data: PyTree = None) -> PyTree:
+        """`payoff` as JAX scalars.
+
+        **Raises:** `GameError` where the payoff is not a scalar, or one scalar per player.
+        """
+        payoffs = self.payoff(players) if data is None else self.payoff(players, data)
+        leaves = jax.tree_util.tree_leaves_with_path(payoffs)
+        if not leaves:
+            raise GameError(f"payoff returned {payoffs!r}: expected a scalar. Is a return missing?")
+        return jax.tree_util.tree_map_with_path(_as_scalar, payoffs)
+
+
+@final
+class Game(AbstractGame):
+    """The quick form of a game: a payoff function and the roles of the players.
+
+    **Arguments:**
+
+    - `payoff`: a function `payoff(players)` or `payoff(players, data)` that returns a scalar
+      (zero-sum) or one scalar per player (general-sum).
+    - `roles`: "min" or "max" for each player, as a prefix of the players.
+    - `constraints`: a constraint or `None` for each player, as a prefix of the players.
+
+    A new function object means a new compilation: define the payoff once and hand changing numbers
+    over as `data`, or write an `AbstractGame`.
+
+    ```python
+    >>> import minimax as mm
+    >>> game = mm.Game(lambda players: players[0] * players[1])
+    >>> print(game.operator((2.0, 3.0)))
+    (Array(3., dtype=float32), Array(-2., dtype=float32))
+
+    ```
+    """
+
+    function: Callable[..., PyTree]
+    roles: PyTree
+    constraints: PyTree
+
+    def __init__(
+        self,
+        payoff: Callable[..., PyTree],
+        roles: PyTree = ("min", "max"),
+        constraints: PyTree = None,
+    ):
+        self.function = payoff
+        self.roles = roles
+        self.constraints = constraints
+
+    def payoff(self, players: PyTree, data: PyTree = None) -> PyTree:
+        return self.function(players) if data is None else self.function(players, data)
+
+
+def _as_scalar(path: tuple[Any, ...], payoff: Any) -> jax.Array:
+    try:
+        scalar = jnp.asarray(payoff)
+    except TypeError:
+        raise GameError(
+            f"{_tree.place('payoff', path)} is {payoff!r}: expected a scalar."
+        ) from None
+    if scalar.shape != () or not jnp.issubdtype(scalar.dtype, jnp.floating):
+        raise GameError(
+            f"{_tree.place('payoff', path)} has shape {scalar.shape} and dtype {scalar.dtype}: "
+            "expected a real floating-point scalar (zero-sum), or one such scalar per player "
+            "(general-sum). Sum or average over the batch."
+        )
+    return scalar
+
+
+def _is_constraint(leaf: Any) -> bool:
+    return leaf is None or isinstance(leaf, AbstractConstraint)

@@ -1,0 +1,67 @@
+"""The duality gap on compact sets."""
+
+from typing import final
+
+import jax
+from jaxtyping import Array, Float, PyTree
+
+from minimax import _tree
+from minimax._constraints.base import AbstractCompactSet
+from minimax._errors import GameError
+from minimax._game import AbstractGame
+from minimax._metrics.base import AbstractMetric
+
+
+@final
+class DualityGap(AbstractMetric):
+    r"""The duality gap $\max_{u} \langle F(z), z - u \rangle$ over the players' compact sets.
+
+    Where the payoff is linear in each player's own variables (matrix games, bilinear games), this
+    is exactly $\max_{y'} f(x, y') - \min_{x'} f(x', y)$: what the players could still gain. Where
+    it is convex-concave, it is an upper bound of that. In units of the payoff.
+
+    **Raises:** `GameError` where a player is free or its set is not compact, because then the gap
+    is infinite almost everywhere.
+
+    ```python
+    >>> import jax.numpy as jnp
+    >>> import minimax as mm
+    >>> A = jnp.array([[0.0, -1.0, 1.0], [1.0, 0.0, -1.0], [-1.0, 1.0, 0.0]])
+    >>> game = mm.Game(lambda p: p[0] @ A @ p[1], constraints=mm.Simplex())
+    >>> rock = jnp.array([1.0, 0.0, 0.0])
+    >>> print(mm.DualityGap()(game, (rock, rock)))
+    2.0
+
+    ```
+    """
+
+    def __call__(
+        self, game: AbstractGame, players: PyTree, data: PyTree = None
+    ) -> Float[Array, ""]:
+        self.check(game, players)
+        operator = game.operator(players, data)
+        best = _tree.map_variables(
+            lambda direction, constraint: constraint.linear_minimizer(direction),
+            operator,
+            game.constraint_of_each(players),
+        )
+        return _tree.dot(operator, _tree.subtract(players, best))
+
+    def check(self, game: AbstractGame, players: PyTree) -> None:
+        constraints = game.constraint_of_each(players)
+        variables = jax.tree_util.tree_leaves_with_path(_tree.variables(players))
+        structure = jax.tree.structure(_tree.variables(players))
+        for (path, _), constraint in zip(
+            variables, structure.flatten_up_to(constraints), strict=True
+        ):
+            if not isinstance(constraint, AbstractCompactSet):
+                raise GameError(
+                    f"DualityGap needs a compact set for every player; "
+                    f"{_tree.place('players', path)} has {constraint!r}. Give it bounds, for "
+                    "example mm.Box(-10.0, 10.0) or mm.L2Ball(10.0), or use mm.NaturalResidual()."
+                )
+
+
+def example() -> DualityGap:
+    """For the tests that every metric passes."""
+    return DualityGap()

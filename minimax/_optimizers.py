@@ -1,0 +1,116 @@
+"""How players move: one optax transformation per player, from one description for all."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import ArrayLike, PyTree
+
+from minimax import _tree
+from minimax._errors import GameError
+from minimax._roles import number_of_each, role_of_each
+
+Optimizer = ArrayLike | Callable[[ArrayLike], ArrayLike] | optax.GradientTransformation
+"""A step size, a schedule of step sizes, or any optax transformation."""
+
+
+def as_optimizer(optimizer: PyTree[Optimizer]) -> PyTree[Optimizer]:
+    """`optimizer` with step sizes as arrays, so that a new step size does not recompile.
+
+    Raises `GameError` where a leaf is none of step size, schedule and optax transformation.
+    """
+    return jax.tree_util.tree_map_with_path(_as_leaf, optimizer, is_leaf=_is_optimizer)
+
+
+def as_transformation(optimizer: Optimizer) -> optax.GradientTransformation:
+    """An optax transformation that steps against the gradient, from any kind of optimizer."""
+    if isinstance(optimizer, optax.GradientTransformation):
+        return optimizer
+    if callable(optimizer):
+        return optax.sgd(optimizer)
+
+    def update(gradient: PyTree, state: optax.OptState, players: PyTree = None) -> Any:
+        del players
+        # In the dtype of the gradient, whatever that of the step size.
+        return _tree.scale(-jnp.asarray(optimizer), gradient), state
+
+    return optax.GradientTransformation(optax.init_empty_state, update)
+
+
+def per_player(
+    optimizer: PyTree[Optimizer], roles: PyTree
+) -> optax.GradientTransformationExtraArgs:
+    r"""One optax transformation that moves every player along its own raw gradient.
+
+    Minimisers step by $-\\eta$ along their gradient and maximisers by $+\\eta$: `multi_transform`
+    gives each its own transformation, and a maximiser's is the user's behind a change of sign,
+    `chain(scale(-1), transformation)`. That is a negative step size wherever a negative step size
+    is right, and right also for weight decay and line searches, where it is not.
+
+    **Arguments:**
+
+    - `optimizer`: a step size, a schedule or an optax transformation for all players; or
+      `{"min": ..., "max": ...}`; or a prefix of the players.
+    - `roles`: the roles of the game.
+    """
+
+    def bind(players: PyTree) -> optax.GradientTransformationExtraArgs:
+        player_of, role_of = number_of_each(roles, players), role_of_each(roles, players)
+        optimizer_of = _optimizer_of_each(optimizer, role_of)
+        leaves = jax.tree.leaves(optimizer, is_leaf=_is_optimizer)
+        # One label per player and optimizer, so that clipping and line searches see one player.
+        labels = jax.tree.map(
+            "player {} is {}, optimizer {}".format, player_of, role_of, optimizer_of
+        )
+        triples = zip(*map(jax.tree.leaves, (labels, role_of, optimizer_of)), strict=True)
+        transformations = {label: _signed(role, leaves[i]) for label, role, i in triples}
+        return optax.multi_transform(transformations, labels)
+
+    def init(players: PyTree) -> optax.OptState:
+        players = _tree.variables(players)
+        return bind(players).init(players)
+
+    def update(
+        gradient: PyTree, state: optax.OptState, players: PyTree = None, **extra: Any
+    ) -> tuple[PyTree, optax.OptState]:
+        players = None if players is None else _tree.variables(players)
+        return bind(gradient).update(gradient, state, players, **extra)
+
+    return optax.GradientTransformationExtraArgs(init, update)
+
+
+def _signed(role: str, optimizer: Optimizer) -> optax.GradientTransformation:
+    """The transformation that descends for "min" and ascends for "max", given raw gradients."""
+    transformation = as_transformation(optimizer)
+    return transformation if role == "min" else optax.chain(optax.scale(-1.0), transformation)
+
+
+def _optimizer_of_each(optimizer: PyTree[Optimizer], role_of: PyTree[str]) -> PyTree[int]:
+    """The number, among the leaves of `optimizer`, of the optimizer of each leaf of the players."""
+    leaves, structure = jax.tree.flatten(optimizer, is_leaf=_is_optimizer)
+    number = jax.tree.unflatten(structure, range(len(leaves)))
+    if isinstance(number, dict) and set(number) == {"min", "max"}:
+        return jax.tree.map(lambda role: number[role], role_of)
+    return _tree.broadcast_prefix(number, role_of, "optimizer")
+
+
+def _as_leaf(path: tuple[Any, ...], leaf: Any) -> Optimizer:
+    if isinstance(leaf, optax.GradientTransformation) or callable(leaf):
+        return leaf
+    try:
+        step_size = jnp.asarray(leaf, jnp.result_type(float, leaf))
+    except TypeError:
+        step_size = None
+    if step_size is None or not jnp.issubdtype(step_size.dtype, jnp.floating):
+        raise GameError(
+            f"{_tree.place('optimizer', path)} is {leaf!r}: expected a step size, a schedule or an "
+            "optax transformation, for all players, per role ({'min': ..., 'max': ...}) or per "
+            "player."
+        )
+    return step_size
+
+
+def _is_optimizer(leaf: Any) -> bool:
+    return leaf is None or isinstance(leaf, optax.GradientTransformation)

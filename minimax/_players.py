@@ -1,0 +1,47 @@
+"""What a player may be: any pytree whose floating-point arrays are the player's variables."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import PyTree
+
+from minimax import _tree
+from minimax._errors import GameError
+
+
+def as_players(players: PyTree) -> PyTree:
+    """`players` with every number outside a module as a JAX array of definite dtype.
+
+    Python floats and NumPy arrays become variables; inside an Equinox module only arrays are
+    variables, so a dropout rate or an activation function stays what it is.
+
+    Raises `GameError` for integers, booleans and complex numbers, and where there is no variable.
+    """
+    converted = jax.tree_util.tree_map_with_path(_as_leaf, players, is_leaf=_is_module)
+    if not jax.tree.leaves(_tree.variables(converted)):
+        raise GameError(
+            "players hold no floating-point array: there is nothing for a solver to move."
+        )
+    return converted
+
+
+def _as_leaf(path: tuple[Any, ...], leaf: Any) -> Any:
+    if _is_module(leaf):
+        return jax.tree.map(lambda x: jnp.asarray(x) if isinstance(x, np.ndarray) else x, leaf)
+    if not isinstance(leaf, (bool, int, float, complex, np.ndarray, np.generic, jax.Array)):
+        return leaf
+    array = jnp.asarray(leaf)
+    if not jnp.issubdtype(array.dtype, jnp.floating):
+        raise GameError(
+            f"{_tree.place('players', path)} has dtype {array.dtype}: a player's variables must "
+            "be real floating-point numbers, because solvers move them along gradients. "
+            "Convert it, for example with jnp.asarray(value, float)."
+        )
+    return jnp.asarray(array, array.dtype)  # the dtype named: no weak type, so no second trace
+
+
+def _is_module(leaf: Any) -> bool:
+    return isinstance(leaf, eqx.Module)

@@ -1,0 +1,208 @@
+"""What `solve` returns: players, how they were reached, and how good they are."""
+
+import enum
+import html
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, PyTree
+
+from minimax._errors import is_known
+
+
+class Status(enum.IntEnum):
+    """Why `solve` stopped. Inside `jit` and `vmap` it is the integer."""
+
+    converged = 0
+    max_steps = 1
+    diverged = 2
+    nonfinite = 3
+
+    @property
+    def message(self) -> str:
+        """What happened and what to do next."""
+        return _MESSAGES[self]
+
+
+_MESSAGES = {
+    Status.converged: "The metric is at or below the tolerance.",
+    Status.max_steps: (
+        "The steps ran out before the metric reached the tolerance. Raise max_steps, raise tol, "
+        "or try another step size or solver; sol.trace (record=...) shows whether it still falls."
+    ),
+    Status.diverged: (
+        "The players ran away: they are a million times further out than they began, and the "
+        "metric is no better. Lower the step size, or use a method that handles rotation, such as "
+        "ExtraGradient; if it still happens, the game may have no saddle point."
+    ),
+    Status.nonfinite: (
+        "A player became infinite or NaN; the players returned are the last that were checked and "
+        "finite. Lower the step size, or look at the payoff there: game.gradient(sol.players)."
+    ),
+}
+
+
+class Trace(eqx.Module):
+    """What was recorded: one row at step 0, at every `record`-th step, and at the last one.
+
+    On the host the rows end where the run did. Inside `jit` and `vmap` there is room for all rows
+    that the run could have had, and `rows` says how many of them hold anything.
+
+    **Attributes:** arrays whose first axis is the row.
+
+    - `steps`, `evaluations`: the counts so far.
+    - `players`: what the solver would report at that step.
+    - `value`, `residual`: payoff and metric there.
+    - `stats`: scalars of the solver, by name.
+    """
+
+    steps: Int[Array, "*batch row"]
+    evaluations: Int[Array, "*batch row"]
+    players: PyTree
+    value: PyTree
+    residual: Float[Array, "*batch row"]
+    stats: dict[str, Array]
+    rows: Int[Array, "*batch"]
+
+    @classmethod
+    def empty(cls, rows: int, **row: Any) -> "Trace":
+        """Room for `rows` rows like `row`."""
+        room = jax.tree.map(lambda leaf: jnp.zeros((rows, *leaf.shape), leaf.dtype), row)
+        return cls(**room, rows=jnp.zeros((), int))
+
+    def written(self, index: Int[Array, ""], **row: Any) -> "Trace":
+        """This trace with `row` at `index`, where it ends."""
+        columns = {name: getattr(self, name) for name in row}
+        columns = jax.tree.map(lambda column, leaf: column.at[index].set(leaf), columns, row)
+        return Trace(**columns, rows=index + 1)
+
+    def trimmed(self) -> "Trace":
+        """Only the rows that hold something, where that can be known."""
+        if not is_known(self.rows) or self.rows.ndim != 0:
+            return self
+        rows = int(self.rows)  # sliced by NumPy, because JAX compiles anew for every length
+        return jax.tree.map(
+            lambda leaf: jnp.asarray(np.asarray(leaf)[:rows]) if leaf.ndim else leaf, self
+        )
+
+    def to_dict(self) -> dict[str, np.ndarray]:
+        """The columns by name, as NumPy arrays; players by their place in the pytree."""
+        columns: dict[str, Any] = {"step": self.steps, "evaluations": self.evaluations}
+        for name, tree in (("value", self.value), ("players", self.players)):
+            for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+                columns[name + jax.tree_util.keystr(path)] = leaf
+        columns |= {"residual": self.residual, **self.stats}
+        return {name: np.asarray(column) for name, column in columns.items()}
+
+
+class Solution(eqx.Module):
+    """The outcome of `solve`, as a pytree: under `vmap` every array has a batch axis in front.
+
+    **Attributes:**
+
+    - `players`: the solver's output, structured like the players that were given.
+    - `value`: the payoff there.
+    - `residual`: the metric there; `tol` is what it had to reach and `metric` its name.
+    - `steps`, `evaluations`: steps taken and operator evaluations that the solver made for them.
+      Looking at the metric is not counted.
+    - `trace`: a `Trace`, or `None` without `record`.
+    - `state`: what `solve(..., state=...)` needs to go on.
+    """
+
+    players: PyTree
+    value: PyTree
+    residual: Float[Array, "*batch"]
+    tol: Float[Array, "*batch"]
+    status_code: Int[Array, "*batch"]
+    steps: Int[Array, "*batch"]
+    evaluations: Int[Array, "*batch"]
+    trace: Trace | None
+    state: PyTree
+    solver: str = eqx.field(static=True)
+    metric: str = eqx.field(static=True)
+
+    @property
+    def status(self) -> Any:
+        """A `Status`; for a batch or inside `jit`, the integer codes, comparable with it."""
+        if is_known(self.status_code) and self.status_code.ndim == 0:
+            return Status(int(self.status_code))
+        return self.status_code
+
+    @property
+    def success(self) -> Any:
+        """Whether the metric reached the tolerance."""
+        success = self.status_code == Status.converged
+        return bool(success) if is_known(success) and success.ndim == 0 else success
+
+    @property
+    def message(self) -> str:
+        """What happened and what to do next."""
+        return self.status.message if isinstance(self.status, Status) else self._batch_line()
+
+    def raise_if_failed(self) -> "Solution":
+        """This solution, or `RuntimeError` with the message where it has not converged."""
+        if not bool(jnp.all(jnp.asarray(self.success))):
+            raise RuntimeError(f"{self.solver}: {self.message}")
+        return self
+
+    def trimmed(self) -> "Solution":
+        """This solution with only those rows of the trace that hold something."""
+        if self.trace is None:
+            return self
+        return eqx.tree_at(lambda solution: solution.trace, self, self.trace.trimmed())
+
+    def __getitem__(self, index: Any) -> "Solution":
+        """One member of a batch of solutions."""
+        if self.status_code.ndim == 0:
+            raise TypeError("This Solution is a single one: only a batch (from vmap) has members.")
+        return jax.tree.map(
+            lambda leaf: leaf[index] if eqx.is_array(leaf) else leaf, self
+        ).trimmed()
+
+    def __repr__(self) -> str:
+        if not is_known(self.status_code):
+            return f"Solution(traced, {self.solver})"
+        if self.status_code.ndim:
+            return f"Solution: {self._batch_line()}"
+        return "\n".join([f"Solution: {self._headline()}", *self._rows()])
+
+    def _repr_html_(self) -> str:
+        if not is_known(self.status_code) or self.status_code.ndim:
+            return f"<pre>{html.escape(repr(self))}</pre>"
+        rows = (row.split(maxsplit=1) for row in self._rows())
+        cells = "".join(
+            f"<tr><th style='text-align:left'>{html.escape(name)}</th>"
+            f"<td style='text-align:left'>{html.escape(text)}</td></tr>"
+            for name, text in rows
+        )
+        return f"<b>{html.escape(self._headline())}</b><table>{cells}</table>"
+
+    def _headline(self) -> str:
+        return f"{self.status.name} after {int(self.steps)} steps of {self.solver}"
+
+    def _rows(self) -> list[str]:
+        residual, tol = float(self.residual), float(self.tol)
+        sign = "<=" if residual <= tol else ">"
+        rows = [
+            f"  residual     {residual:.3g} {sign} {tol:.3g} ({self.metric})",
+            f"  value        {_as_text(self.value)}",
+            f"  steps        {int(self.steps)}",
+            f"  evaluations  {int(self.evaluations)}",
+        ]
+        return rows if self.success else [*rows, f"  advice       {self.status.message}"]
+
+    def _batch_line(self) -> str:
+        codes = np.asarray(self.status_code).ravel()
+        counts = {status.name: int(np.sum(codes == status)) for status in Status}
+        parts = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+        return f"batch of {codes.size} ({parts}) by {self.solver}"
+
+
+def _as_text(value: PyTree) -> str:
+    if eqx.is_array(value):
+        return f"{float(value):.6g}"
+    leaves = jax.tree_util.tree_leaves_with_path(value)
+    return ", ".join(f"{jax.tree_util.keystr(path)} {float(leaf):.6g}" for path, leaf in leaves)

@@ -1,0 +1,172 @@
+"""`solve`: check what was given, run the loop in one compiled call, and say how it went."""
+
+import warnings
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, ArrayLike, Float, PyTree
+
+from minimax import _loop, _tree
+from minimax._check import check_game
+from minimax._errors import GameError, is_known
+from minimax._game import AbstractGame
+from minimax._metrics.base import AbstractMetric
+from minimax._metrics.natural_residual import NaturalResidual
+from minimax._players import as_players
+from minimax._solution import Solution
+from minimax._solvers.base import AbstractSolver
+
+DEFAULT_TOL = {"float64": 1e-8, "float32": 1e-5, "float16": 1e-2, "bfloat16": 1e-2}
+"""What `tol=None` means, by the coarsest dtype among the players."""
+
+_LARGE_TRACE = 2**30  # bytes
+
+
+def solve(
+    game: AbstractGame,
+    players: PyTree,
+    solver: AbstractSolver,
+    *,
+    data: PyTree = None,
+    max_steps: int = 10_000,
+    tol: ArrayLike | None = None,
+    metric: AbstractMetric = NaturalResidual(),
+    record: int | None = None,
+    check_every: int = 50,
+    state: PyTree = None,
+) -> Solution:
+    r"""Finds players at which none can improve: a saddle point, or an equilibrium.
+
+    $$z^\star \in Z: \quad \langle F(z^\star), z - z^\star \rangle \ge 0 \quad \forall z \in Z.$$
+
+    A pure JAX function: it works under `jit` and `vmap`, where a member of a batch that diverges or
+    turns non-finite leaves the others untouched. The whole run is one compiled program, which new
+    numbers in game, players, data, solver or `tol` do not recompile.
+
+    **Arguments:**
+
+    - `game`: an `AbstractGame`.
+    - `players`: where to start; any pytree of floating-point arrays. The answer has its structure
+      and dtypes.
+    - `solver`: the method.
+    - `data`: handed to the payoff as its second argument, if given.
+    - `max_steps`: how many steps to make at most.
+    - `tol`: what `metric` must reach. By default 1e-8 for float64, 1e-5 for float32 and 1e-2 for
+      half precision; the coarsest dtype among the players counts.
+    - `metric`: what is measured; the status is "converged" exactly when it is at most `tol` at the
+      players returned.
+    - `record`: keep every `record`-th iterate, with its value, residual and the solver's stats, in
+      `Solution.trace`.
+    - `check_every`: steps between two looks at the metric and at whether all is finite. With
+      `record` it is replaced by the nearest divisor of `record`.
+    - `state`: the `state` of an earlier solution of the same game and solver, to go on from there;
+      `players` then only says what they look like. The steps of both runs are counted.
+
+    **Raises:** `GameError`, before anything compiles, where game, players and options do not fit
+    together: what was expected, what came and where.
+
+    ```python
+    >>> import minimax as mm
+    >>> game = mm.Game(lambda players: players[0] * players[1])
+    >>> mm.solve(game, (1.0, 1.0), mm.ExtraGradient(0.5))
+    Solution: converged after 150 steps of ExtraGradient
+      residual     ... <= 1e-05 (NaturalResidual)
+      value        ...
+      steps        150
+      evaluations  300
+
+    ```
+    """
+    _check_options(solver, metric, max_steps, record, check_every)
+    start = as_players(players)
+    if record is not None:
+        _warn_of_large_trace(start, max_steps // record)
+        check_every = _nearest_divisor(record, check_every)
+    return _solve(
+        _loop.Problem(game, solver, metric, data, _tolerance(tol, start)),
+        start,
+        state,
+        max_steps,
+        max(min(check_every, max_steps), 1),
+        record,
+    ).trimmed()
+
+
+@eqx.filter_jit
+def _solve(
+    problem: _loop.Problem,
+    players: PyTree,
+    state: PyTree,
+    max_steps: int,
+    check_every: int,
+    record: int | None,
+) -> Solution:
+    check_game(problem.game, players, problem.data)
+    problem.metric.check(problem.game, players)
+    start = problem.start(players) if state is None else state
+    progress, residual, status, trace = _loop.run(problem, start, max_steps, check_every, record)
+    return Solution(
+        players=problem.output(progress),
+        value=problem.value(progress),
+        residual=residual,
+        tol=problem.tol,
+        status_code=status,
+        steps=progress.steps,
+        evaluations=problem.evaluations(progress),
+        trace=trace,
+        state=progress,
+        solver=_name(problem.solver),
+        metric=type(problem.metric).__name__,
+    )
+
+
+def _check_options(solver: Any, metric: Any, max_steps: Any, record: Any, check_every: Any) -> None:
+    if not isinstance(solver, AbstractSolver):
+        raise GameError(
+            f"solver is {solver!r}: expected a solver such as mm.ExtraGradient(0.1)"
+            + (", an instance and not the class." if isinstance(solver, type) else ".")
+        )
+    if not isinstance(metric, AbstractMetric):
+        raise GameError(f"metric is {metric!r}: expected a metric such as mm.NaturalResidual().")
+    least = {"max_steps": 0, "record": 1, "check_every": 1}
+    given = {"max_steps": max_steps, "record": record, "check_every": check_every}
+    for name, number in given.items():
+        if name == "record" and number is None:
+            continue
+        if isinstance(number, bool) or not isinstance(number, int) or number < least[name]:
+            raise GameError(f"{name} is {number!r}: expected a whole number >= {least[name]}.")
+
+
+def _tolerance(tol: ArrayLike | None, players: PyTree) -> Float[Array, ""]:
+    dtypes = [leaf.dtype for leaf in jax.tree.leaves(_tree.variables(players))]
+    coarsest = max(dtypes, key=lambda dtype: jnp.finfo(dtype).eps)
+    value = DEFAULT_TOL[coarsest.name] if tol is None else tol
+    if is_known(value) and (np.ndim(value) != 0 or not value >= 0):
+        raise GameError(f"tol is {tol!r}: expected one number >= 0.")
+    return jnp.asarray(value, jnp.promote_types(coarsest, jnp.float32))
+
+
+def _nearest_divisor(record: int, check_every: int) -> int:
+    """The divisor of `record` nearest to `check_every`, by ratio."""
+    divisors = (d for d in range(1, record + 1) if record % d == 0)
+    return min(divisors, key=lambda d: max(d / check_every, check_every / d))
+
+
+def _warn_of_large_trace(players: PyTree, rows: int) -> None:
+    row = sum(leaf.nbytes for leaf in jax.tree.leaves(_tree.variables(players)))
+    if row * rows > _LARGE_TRACE:
+        warnings.warn(
+            f"the trace makes room for {rows} rows of {row} bytes, {row * rows / 2**30:.1f} GiB in "
+            "all: raise record, or lower max_steps.",
+            stacklevel=3,
+        )
+
+
+def _name(solver: AbstractSolver) -> str:
+    """The class of the solver, with that of the one it wraps: `Averaged(ExtraGradient)`."""
+    wrapped = [part for part in vars(solver).values() if isinstance(part, AbstractSolver)]
+    name = type(solver).__name__
+    return f"{name}({', '.join(map(_name, wrapped))})" if wrapped else name

@@ -1,0 +1,78 @@
+"""Averages of iterates, around any solver."""
+
+from typing import NamedTuple, final
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Int, PyTree
+
+from minimax import _tree
+from minimax._game import AbstractGame
+from minimax._solvers.base import AbstractSolver
+from minimax._solvers.extra_gradient import ExtraGradient
+
+
+class AveragedState(NamedTuple):
+    """`inner`: the state of the inner solver; `average`: of its iterates; `count`: how many."""
+
+    inner: PyTree
+    average: PyTree
+    count: Int[Array, ""]
+
+
+@final
+class Averaged(AbstractSolver):
+    r"""Reports the average of another solver's iterates, $\bar z_k = \sum_{t=1}^k w_t z_t$.
+
+    The inner solver runs as it would alone; only what is reported, measured and stopped on is the
+    average. With `power` p the weights grow like $t^p$: 0 is the uniform average, 1 the linear.
+
+    **Arguments:**
+
+    - `solver`: any solver.
+    - `power`: $p \ge 0$.
+
+    ```python
+    >>> import minimax as mm
+    >>> game = mm.Game(lambda players: players[0] * players[1])
+    >>> solver = mm.Averaged(mm.AlternatingGradientDescentAscent(0.5))
+    >>> mm.solve(game, (1.0, 1.0), solver, max_steps=4000, tol=1e-3).status
+    <Status.converged: 0>
+
+    ```
+
+    Source: weights as in Shamir and Zhang, "Stochastic gradient descent for non-smooth
+    optimization", ICML 2013, section 4, arXiv:1212.1824.
+    """
+
+    solver: AbstractSolver
+    power: Array = eqx.field(default=0.0, converter=jnp.asarray)
+
+    def init(self, game: AbstractGame, players: PyTree, data: PyTree = None) -> AveragedState:
+        inner = self.solver.init(game, players, data)
+        return AveragedState(inner, players, jnp.zeros((), int))
+
+    def step(
+        self, game: AbstractGame, players: PyTree, state: AveragedState, data: PyTree = None
+    ) -> tuple[PyTree, AveragedState]:
+        players, inner = self.solver.step(game, players, state.inner, data)
+        count = state.count + 1
+        weight = (self.power + 1) / (count + self.power)
+        reported = self.solver.output(players, inner)
+        change = _tree.scale(weight, _tree.subtract(reported, state.average))
+        return players, AveragedState(inner, _tree.add(state.average, change), count)
+
+    def evaluations(self, steps: Int[Array, ""], state: AveragedState) -> Int[Array, ""]:
+        return self.solver.evaluations(steps, state.inner)
+
+    def output(self, players: PyTree, state: AveragedState) -> PyTree:
+        del players
+        return state.average
+
+    def stats(self, state: AveragedState) -> dict[str, Array]:
+        return self.solver.stats(state.inner)
+
+
+def example() -> Averaged:
+    """For the tests that every solver passes: an instance for operators with L <= 1."""
+    return Averaged(ExtraGradient(0.1))

@@ -1,0 +1,52 @@
+"""What a solver is: where to look and where to go next, never when to stop."""
+
+import abc
+
+import equinox as eqx
+from jaxtyping import Array, Int, PyTree
+
+from minimax._game import AbstractGame
+
+
+class AbstractSolver(eqx.Module):
+    """A method for games. Its hyperparameters are fields; its memory is the `state`.
+
+    ```python
+    >>> import minimax as mm
+    >>> game = mm.Game(lambda players: players[0] * players[1])
+    >>> solver, players = mm.ExtraGradient(0.5), (1.0, 1.0)
+    >>> state = solver.init(game, players)
+    >>> players, state = solver.step(game, players, state)
+    >>> print(players)
+    (Array(0.25, dtype=float32), Array(1.25, dtype=float32))
+
+    ```
+    """
+
+    @abc.abstractmethod
+    def init(self, game: AbstractGame, players: PyTree, data: PyTree = None) -> PyTree:
+        """The state before the first step: only what a step needs."""
+
+    @abc.abstractmethod
+    def step(
+        self, game: AbstractGame, players: PyTree, state: PyTree, data: PyTree = None
+    ) -> tuple[PyTree, PyTree]:
+        """The next players and the next state."""
+
+    @abc.abstractmethod
+    def evaluations(self, steps: Int[Array, ""], state: PyTree) -> Int[Array, ""]:
+        """How often the first `steps` steps evaluated the operator.
+
+        One evaluation is one gradient of every player's own payoff in its own variables, at one
+        point or, where players move in turn, each at its own point.
+        """
+
+    def output(self, players: PyTree, state: PyTree) -> PyTree:
+        """The players to report: the last iterate unless a method says otherwise."""
+        del state
+        return players
+
+    def stats(self, state: PyTree) -> dict[str, Array]:
+        """Scalars worth recording, by name: step sizes, restarts."""
+        del state
+        return {}

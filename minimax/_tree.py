@@ -1,0 +1,151 @@
+"""Vector-space arithmetic on pytrees.
+
+A player may be any pytree: an array, a dict, an Equinox module with activation functions in it.
+Its *variables* are its floating-point arrays; whatever else it holds stays where it is. So every
+function here acts on the variables of its first argument and leaves the rest alone, and a
+gradient, which has `None` where a player has an activation function, can be added to the player.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, PyTree
+
+from minimax._errors import GameError
+
+
+def is_variable(leaf: Any) -> bool:
+    """Whether a leaf is something that a solver moves: a floating-point JAX array."""
+    return isinstance(leaf, jax.Array) and bool(jnp.issubdtype(leaf.dtype, jnp.floating))
+
+
+def map_variables(function: Callable[..., Any], tree: PyTree, *others: PyTree) -> PyTree:
+    """`function` on each variable of `tree` (and its partners in `others`); the rest is kept."""
+
+    def at_leaf(leaf: Any, *partners: Any) -> Any:
+        return function(leaf, *partners) if is_variable(leaf) else leaf
+
+    return jax.tree.map(at_leaf, tree, *others, is_leaf=_is_none)
+
+
+def variables(tree: PyTree) -> PyTree:
+    """`tree` with `None` in place of all that is not a variable: what optax and norms see."""
+    return eqx.filter(tree, is_variable)
+
+
+def add(tree: PyTree, update: PyTree) -> PyTree:
+    """`tree + update`, in the dtype of `tree`."""
+    return map_variables(lambda a, b: a + jnp.asarray(b, a.dtype), tree, update)
+
+
+def subtract(tree: PyTree, other: PyTree) -> PyTree:
+    """`tree - other`, in the dtype of `tree`."""
+    return map_variables(lambda a, b: a - jnp.asarray(b, a.dtype), tree, other)
+
+
+def scale(scalar: Any, tree: PyTree) -> PyTree:
+    """`scalar * tree`, in the dtype of `tree`."""
+    return map_variables(lambda a: jnp.asarray(scalar, a.dtype) * a, tree)
+
+
+def add_scaled(tree: PyTree, scalar: Any, other: PyTree) -> PyTree:
+    """`tree + scalar * other`, in the dtype of `tree`."""
+    return map_variables(
+        lambda a, b: a + jnp.asarray(scalar, a.dtype) * jnp.asarray(b, a.dtype), tree, other
+    )
+
+
+def where(condition: Any, tree: PyTree, other: PyTree) -> PyTree:
+    """Leafwise choice between two trees of equal structure by one scalar condition."""
+    return jax.tree.map(
+        lambda a, b: jnp.where(condition, a, b) if eqx.is_array(a) else a, tree, other
+    )
+
+
+def dot(tree: PyTree, other: PyTree) -> Float[Array, ""]:
+    """Inner product over all variables."""
+    products = jax.tree.map(lambda a, b: jnp.sum(a * b), variables(tree), variables(other))
+    return _total(products)
+
+
+def norm(tree: PyTree) -> Float[Array, ""]:
+    """Euclidean norm over all variables."""
+    return jnp.sqrt(dot(tree, tree))
+
+
+def all_finite(tree: PyTree) -> Bool[Array, ""]:
+    """Whether every variable is finite."""
+    finite = jnp.asarray(True)
+    for leaf in jax.tree.leaves(variables(tree)):
+        finite = finite & jnp.all(jnp.isfinite(leaf))
+    return finite
+
+
+def result_dtype(tree: PyTree) -> jnp.dtype:
+    """The dtype in which a scalar computed from all variables of `tree` comes out."""
+    return jnp.result_type(*jax.tree.leaves(variables(tree)))
+
+
+def broadcast_prefix(
+    prefix: PyTree, tree: PyTree, name: str, is_leaf: Callable[[Any], bool] | None = None
+) -> PyTree:
+    """`prefix` with each leaf repeated over the subtree of `tree` that it stands for.
+
+    Raises `GameError`, naming the place, where `prefix` does not fit; `name` is what the message
+    calls it.
+    """
+    try:
+        return jax.tree.map(
+            lambda leaf, subtree: jax.tree.map(lambda _: leaf, subtree),
+            prefix,
+            tree,
+            is_leaf=is_leaf,
+        )
+    except ValueError:
+        raise GameError(_misfit(prefix, tree, name, is_leaf)) from None
+
+
+def place(name: str, path: tuple[Any, ...]) -> str:
+    """How a message names the place `path` in the pytree `name`: `players['x'][0]`."""
+    return name + jax.tree_util.keystr(path)
+
+
+def _misfit(prefix: PyTree, tree: PyTree, name: str, is_leaf: Any) -> str:
+    """Where `prefix` stops being a prefix of the players."""
+    given = [path for path, _ in jax.tree_util.tree_leaves_with_path(prefix, is_leaf=is_leaf)]
+    present = [path for path, _ in jax.tree_util.tree_leaves_with_path(tree)]
+    for path in given:
+        if not any(leaf[: len(path)] == path for leaf in present):
+            known = sorted({jax.tree_util.keystr(leaf[: len(path)]) for leaf in present})
+            return (
+                f"{place(name, path)} fits no player: {name} must be a prefix of the players, "
+                f"which have {_listed(known)}."
+            )
+    for leaf in present:
+        if not any(leaf[: len(path)] == path for path in given):
+            return (
+                f"{name} says nothing about {place('players', leaf)}: give every player an entry"
+                + (" (None leaves it free)." if name == "constraints" else ".")
+            )
+    return (
+        f"{name} does not fit the players: it has the structure "
+        f"{jax.tree.structure(prefix, is_leaf=is_leaf)}, the players have "
+        f"{jax.tree.structure(tree)}."
+    )
+
+
+def _listed(items: list[str], most: int = 6) -> str:
+    shown = ", ".join(items[:most])
+    return shown + (f", … ({len(items)} in all)" if len(items) > most else "")
+
+
+def _total(tree: PyTree) -> Float[Array, ""]:
+    leaves = jax.tree.leaves(tree)
+    return sum(leaves[1:], start=leaves[0]) if leaves else jnp.asarray(0.0)
+
+
+def _is_none(leaf: Any) -> bool:
+    return leaf is None
