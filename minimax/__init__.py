@@ -1,5 +1,6 @@
 """Saddle points and min-max games on JAX: define a game, solve it, certify it, plot it."""
 
+from minimax import plot as plot
 from minimax._check import check_game as check_game
 from minimax._constraints.base import AbstractCompactSet as AbstractCompactSet
 from minimax._constraints.base import AbstractConstraint as AbstractConstraint
@@ -20,6 +21,9 @@ from minimax._solution import Solution as Solution
 from minimax._solution import Status as Status
 from minimax._solution import Trace as Trace
 from minimax._solve import solve as solve
+from minimax._solvers.adaptive_extra_gradient import (
+    AdaptiveExtraGradient as AdaptiveExtraGradient,
+)
 from minimax._solvers.alternating_gradient_descent_ascent import (
     AlternatingGradientDescentAscent as AlternatingGradientDescentAscent,
 )

@@ -12,6 +12,9 @@ class GameError(ValueError):
     """
 
 
+GameError.__module__ = "minimax"  # where users know it from
+
+
 def is_known(*values: Any) -> bool:
     """Whether the values can be looked at now, that is, none is traced by `jit` or `vmap`."""
     return not any(isinstance(value, jax.core.Tracer) for value in values)

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,7 +19,7 @@ def as_players(players: PyTree) -> PyTree:
 
     Raises `GameError` for integers, booleans and complex numbers, and where there is no variable.
     """
-    converted = jax.tree_util.tree_map_with_path(_as_leaf, players, is_leaf=_is_module)
+    converted = jax.tree_util.tree_map_with_path(_as_leaf, players, is_leaf=_tree.is_module)
     if not jax.tree.leaves(_tree.variables(converted)):
         raise GameError(
             "players hold no floating-point array: there is nothing for a solver to move."
@@ -29,19 +28,15 @@ def as_players(players: PyTree) -> PyTree:
 
 
 def _as_leaf(path: tuple[Any, ...], leaf: Any) -> Any:
-    if _is_module(leaf):
-        return jax.tree.map(lambda x: jnp.asarray(x) if isinstance(x, np.ndarray) else x, leaf)
+    if _tree.is_module(leaf):
+        return _tree.map_variables(jnp.asarray, leaf)
     if not isinstance(leaf, (bool, int, float, complex, np.ndarray, np.generic, jax.Array)):
         return leaf
     array = jnp.asarray(leaf)
-    if not jnp.issubdtype(array.dtype, jnp.floating):
+    if not _tree.is_variable(array):
         raise GameError(
             f"{_tree.place('players', path)} has dtype {array.dtype}: a player's variables must "
             "be real floating-point numbers, because solvers move them along gradients. "
             "Convert it, for example with jnp.asarray(value, float)."
         )
     return jnp.asarray(array, array.dtype)  # the dtype named: no weak type, so no second trace
-
-
-def _is_module(leaf: Any) -> bool:
-    return isinstance(leaf, eqx.Module)

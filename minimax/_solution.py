@@ -148,6 +148,24 @@ class Solution(eqx.Module):
             raise RuntimeError(f"{self.solver}: {self.message}")
         return self
 
+    def plot(self, ax: Any = None) -> Any:
+        """How fast the residual fell and where the players went, side by side.
+
+        Needs a trace, `solve(..., record=1)`, and the extra `plot`.
+
+        **Arguments:**
+
+        - `ax`: matplotlib axes to draw the residual on, without the players; by default a new
+          figure has room for both.
+
+        **Returns:** a NumPy array with both axes of the new figure, or `ax`. More pictures:
+        `minimax.plot`.
+        """
+        # Imported here, because `plot` stands above this module: it draws on games, too.
+        from minimax import plot
+
+        return plot.overview(self, ax)
+
     def trimmed(self) -> "Solution":
         """This solution with only those rows of the trace that hold something."""
         if self.trace is None:

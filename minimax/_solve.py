@@ -17,6 +17,7 @@ from minimax._metrics.base import AbstractMetric
 from minimax._metrics.natural_residual import NaturalResidual
 from minimax._players import as_players
 from minimax._solution import Solution
+from minimax._solvers.adaptive_extra_gradient import AdaptiveExtraGradient
 from minimax._solvers.base import AbstractSolver
 
 DEFAULT_TOL = {"float64": 1e-8, "float32": 1e-5, "float16": 1e-2, "bfloat16": 1e-2}
@@ -28,7 +29,7 @@ _LARGE_TRACE = 2**30  # bytes
 def solve(
     game: AbstractGame,
     players: PyTree,
-    solver: AbstractSolver,
+    solver: AbstractSolver | None = None,
     *,
     data: PyTree = None,
     max_steps: int = 10_000,
@@ -51,7 +52,7 @@ def solve(
     - `game`: an `AbstractGame`.
     - `players`: where to start; any pytree of floating-point arrays. The answer has its structure
       and dtypes.
-    - `solver`: the method.
+    - `solver`: the method; by default `AdaptiveExtraGradient()`, which has nothing to tune.
     - `data`: handed to the payoff as its second argument, if given.
     - `max_steps`: how many steps to make at most.
     - `tol`: what `metric` must reach. By default 1e-8 for float64, 1e-5 for float32 and 1e-2 for
@@ -80,6 +81,7 @@ def solve(
 
     ```
     """
+    solver = AdaptiveExtraGradient() if solver is None else solver
     _check_options(solver, metric, max_steps, record, check_every)
     start = as_players(players)
     if record is not None:

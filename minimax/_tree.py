@@ -12,28 +12,50 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, PyTree
 
 from minimax._errors import GameError
 
 
 def is_variable(leaf: Any) -> bool:
-    """Whether a leaf is something that a solver moves: a floating-point JAX array."""
-    return isinstance(leaf, jax.Array) and bool(jnp.issubdtype(leaf.dtype, jnp.floating))
+    """Whether an array is something that a solver moves: it holds real floating-point numbers."""
+    return isinstance(leaf, (jax.Array, np.ndarray, np.generic)) and bool(
+        jnp.issubdtype(leaf.dtype, jnp.floating)
+    )
 
 
 def map_variables(function: Callable[..., Any], tree: PyTree, *others: PyTree) -> PyTree:
-    """`function` on each variable of `tree` (and its partners in `others`); the rest is kept."""
+    """`function` on each variable of `tree` (and its partners in `others`); the rest is kept.
 
-    def at_leaf(leaf: Any, *partners: Any) -> Any:
-        return function(leaf, *partners) if is_variable(leaf) else leaf
-
-    return jax.tree.map(at_leaf, tree, *others, is_leaf=_is_none)
+    A Python float counts as a variable, but not inside a module, where it is a setting such as a
+    dropout rate.
+    """
+    return _map(function, lambda leaf: leaf, tree, *others)
 
 
 def variables(tree: PyTree) -> PyTree:
     """`tree` with `None` in place of all that is not a variable: what optax and norms see."""
-    return eqx.filter(tree, is_variable)
+    return _map(lambda leaf: leaf, lambda _: None, tree)
+
+
+def _map(
+    function: Callable[..., Any], otherwise: Callable[[Any], Any], tree: PyTree, *others: PyTree
+) -> PyTree:
+    def inside_module(leaf: Any, *partners: Any) -> Any:
+        return function(leaf, *partners) if is_variable(leaf) else otherwise(leaf)
+
+    def outside(leaf: Any, *partners: Any) -> Any:
+        if is_module(leaf):
+            return jax.tree.map(inside_module, leaf, *partners, is_leaf=_is_none)
+        return inside_module(jnp.asarray(leaf) if isinstance(leaf, float) else leaf, *partners)
+
+    return jax.tree.map(outside, tree, *others, is_leaf=lambda x: x is None or is_module(x))
+
+
+def is_module(leaf: Any) -> bool:
+    """Whether a leaf or node is an Equinox module."""
+    return isinstance(leaf, eqx.Module)
 
 
 def add(tree: PyTree, update: PyTree) -> PyTree:
@@ -61,7 +83,7 @@ def add_scaled(tree: PyTree, scalar: Any, other: PyTree) -> PyTree:
 def where(condition: Any, tree: PyTree, other: PyTree) -> PyTree:
     """Leafwise choice between two trees of equal structure by one scalar condition."""
     return jax.tree.map(
-        lambda a, b: jnp.where(condition, a, b) if eqx.is_array(a) else a, tree, other
+        lambda a, b: jnp.where(condition, a, b) if eqx.is_array_like(a) else a, tree, other
     )
 
 

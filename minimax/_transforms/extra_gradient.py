@@ -57,7 +57,7 @@ def extra_gradient(
     ...     update, state = optimizer.update(gradient, state, players)
     ...     players = optax.apply_updates(players, update)
     >>> print(f"{players['x']:.2f} {players['y']:.2f}")
-    -0.06 0.15
+    0.18 -0.00
 
     ```
 
