@@ -23,9 +23,9 @@ from minimax._solution import Status, Trace
 from minimax._solvers.base import AbstractSolver
 
 FAR = 1e6
-"""How many times further out than at the start counts as having run away."""
+"""How many times larger than at the start players are that have run away."""
 
-_RUNNING = -1
+_UNSEEN, _RUNNING = -2, -1
 
 
 class Progress(NamedTuple):
@@ -81,7 +81,10 @@ class Outcome(NamedTuple):
 
     progress: Progress
     residual: Float[Array, ""]
+    value: PyTree
     status: Int[Array, ""]
+    first_residual: Float[Array, ""]
+    first_size: Float[Array, ""]
     trace: Trace | None
 
 
@@ -95,60 +98,73 @@ def run(
     - `check_every`: steps between two looks.
     - `record`: steps between two rows of the trace, a multiple of `check_every`; `None`: no trace.
     """
-    reach = FAR * (1 + _tree.norm(start.players))
-    first_residual = problem.residual(start)
 
     def look(before: Outcome, after: Progress) -> Outcome:
-        finite = _tree.all_finite(after.players) & _tree.all_finite(problem.output(after))
-        progress = _tree.where(finite, after, before.progress)
-        residual = problem.residual(progress)
-        distance = _tree.norm(_tree.subtract(progress.players, start.players))
+        size = _tree.largest(after.players)
+        finite = jnp.isfinite(size)
+        # A branch, and not a choice entry by entry, which would compile a kernel for each leaf.
+        progress = _unless(~finite, lambda: after, before.progress)
+        residual, value = problem.residual(progress), problem.value(progress)
+        unseen = before.status == _UNSEEN
+        first_size = jnp.where(unseen, size, before.first_size)
+        first_residual = jnp.where(unseen, residual, before.first_residual)
+        far = size > FAR * (1 + first_size)
         status = _first_that_holds(
             (~finite, Status.nonfinite),
             (residual <= problem.tol, Status.converged),
-            ((distance > reach) & ~(residual < first_residual), Status.diverged),
+            (far & ~(residual < first_residual), Status.diverged),
         )
-        return Outcome(progress, residual, status, write(before.trace, progress, residual))
-
-    def write(trace: Trace | None, progress: Progress, residual: Array) -> Trace | None:
-        if trace is None or record is None:
-            return None
-        # A row is overwritten until it is full, so the last row is where the run stands.
-        row = -((start.steps - progress.steps) // record)
-        return trace.written(row, **_row(problem, progress, residual))
+        trace = before.trace
+        if trace is not None and record is not None:
+            # A row is overwritten until it is full, so the last row is where the run stands.
+            row = -((start.steps - progress.steps) // record)
+            trace = trace.written(row, **_row(problem, progress, residual, value))
+        return Outcome(progress, residual, value, status, first_residual, first_size, trace)
 
     def go_on(outcome: Outcome, length: int, until: int) -> Outcome:
-        """Chunks of `length` steps, `until` so many steps were made or a status is reached."""
-        return _while(
-            lambda now: (now.status == _RUNNING) & (now.progress.steps - start.steps < until),
-            lambda now: look(now, problem.advance(now.progress, length)),
-            outcome,
-        )
+        """Chunks of `length` steps until there have been `until` or there is a status."""
 
-    status = _first_that_holds(
-        (~_tree.all_finite(start.players), Status.nonfinite),
-        (first_residual <= problem.tol, Status.converged),
-    )
-    trace = None
-    if record is not None:
-        rows = -(-max_steps // record) + 1
-        trace = Trace.empty(rows, **_row(problem, start, first_residual))
-    outcome = Outcome(start, first_residual, status, write(trace, start, first_residual))
+        def more(now: Outcome) -> Array:
+            steps = now.progress.steps - start.steps
+            return (now.status == _UNSEEN) | ((now.status == _RUNNING) & (steps < until))
+
+        def chunk(now: Outcome) -> Outcome:
+            # The first pass only looks. Looking before the loop as well would compile the metric
+            # twice, and for a neural network that costs more than the branch ever does.
+            stay = now.progress
+            return look(
+                now, _unless(now.status == _UNSEEN, lambda: problem.advance(stay, length), stay)
+            )
+
+        return _while(more, chunk, outcome)
+
     chunks, rest = divmod(max_steps, check_every)
-    if chunks:
-        outcome = go_on(outcome, check_every, chunks * check_every)
+    outcome = go_on(_unseen(problem, start, max_steps, record), check_every, chunks * check_every)
     if rest:
         outcome = go_on(outcome, rest, max_steps)
     ran_out = outcome.status == _RUNNING
     return outcome._replace(status=jnp.where(ran_out, int(Status.max_steps), outcome.status))
 
 
-def _row(problem: Problem, progress: Progress, residual: Array) -> dict[str, PyTree]:
+def _unseen(problem: Problem, start: Progress, max_steps: int, record: int | None) -> Outcome:
+    """What is known before the first look: nothing but shapes."""
+
+    def first_row() -> dict[str, PyTree]:
+        return _row(problem, start, problem.residual(start), problem.value(start))
+
+    row = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(first_row))
+    trace = None if record is None else Trace.empty(-(-max_steps // record) + 1, **row)
+    status = jnp.asarray(_UNSEEN, jnp.int32)
+    residual, size = row["residual"], jnp.zeros_like(_tree.largest(start.players))
+    return Outcome(start, residual, row["value"], status, residual, size, trace)
+
+
+def _row(problem: Problem, progress: Progress, residual: Array, value: PyTree) -> dict[str, PyTree]:
     return dict(
         steps=progress.steps,
         evaluations=problem.evaluations(progress),
         players=_tree.variables(problem.output(progress)),
-        value=problem.value(progress),
+        value=value,
         residual=residual,
         stats=problem.solver.stats(progress.state),
     )
@@ -162,23 +178,31 @@ def _first_that_holds(*cases: tuple[Any, Status]) -> Int[Array, ""]:
 
 def _scan(step: Callable[[PyTree], PyTree], carry: PyTree, length: int) -> PyTree:
     """`step` `length` times. Only arrays travel; what else players hold stays where it is."""
-    arrays, rest = eqx.partition(carry, eqx.is_array)
 
     def body(arrays: PyTree, _: None) -> tuple[PyTree, None]:
-        return eqx.filter(step(eqx.combine(arrays, rest)), eqx.is_array), None
+        return _arrays(step(eqx.combine(arrays, carry))), None
 
-    arrays, _ = jax.lax.scan(body, arrays, None, length=length)
-    return eqx.combine(arrays, rest)
+    arrays, _ = jax.lax.scan(body, _arrays(carry), None, length=length)
+    return eqx.combine(arrays, carry)
+
+
+def _unless(condition: Array, advance: Callable[[], Progress], stay: Progress) -> Progress:
+    """`stay` where the condition holds, else `advance()`, as a branch; only arrays travel."""
+    arrays = jax.lax.cond(condition, lambda: _arrays(stay), lambda: _arrays(advance()))
+    return eqx.combine(arrays, stay)
 
 
 def _while(
     condition: Callable[[Outcome], Array], body: Callable[[Outcome], Outcome], carry: Outcome
 ) -> Outcome:
     """`lax.while_loop` over a carry of which only the arrays travel."""
-    arrays, rest = eqx.partition(carry, eqx.is_array)
     arrays = jax.lax.while_loop(
-        lambda arrays: condition(eqx.combine(arrays, rest)),
-        lambda arrays: eqx.filter(body(eqx.combine(arrays, rest)), eqx.is_array),
-        arrays,
+        lambda arrays: condition(eqx.combine(arrays, carry)),
+        lambda arrays: _arrays(body(eqx.combine(arrays, carry))),
+        _arrays(carry),
     )
-    return eqx.combine(arrays, rest)
+    return eqx.combine(arrays, carry)
+
+
+def _arrays(tree: PyTree) -> PyTree:
+    return eqx.filter(tree, eqx.is_array)

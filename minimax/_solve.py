@@ -109,16 +109,17 @@ def _solve(
     check_game(problem.game, players, problem.data)
     problem.metric.check(problem.game, players)
     start = problem.start(players) if state is None else state
-    progress, residual, status, trace = _loop.run(problem, start, max_steps, check_every, record)
+    outcome = _loop.run(problem, start, max_steps, check_every, record)
+    progress = outcome.progress
     return Solution(
         players=problem.output(progress),
-        value=problem.value(progress),
-        residual=residual,
+        value=outcome.value,
+        residual=outcome.residual,
         tol=problem.tol,
-        status_code=status,
+        status_code=outcome.status,
         steps=progress.steps,
         evaluations=problem.evaluations(progress),
-        trace=trace,
+        trace=outcome.trace,
         state=progress,
         solver=_name(problem.solver),
         metric=type(problem.metric).__name__,

@@ -13,7 +13,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, PyTree
+from jaxtyping import Array, Float, PyTree
 
 from minimax._errors import GameError
 
@@ -98,17 +98,10 @@ def norm(tree: PyTree) -> Float[Array, ""]:
     return jnp.sqrt(dot(tree, tree))
 
 
-def all_finite(tree: PyTree) -> Bool[Array, ""]:
-    """Whether every variable is finite."""
-    finite = jnp.asarray(True)
-    for leaf in jax.tree.leaves(variables(tree)):
-        finite = finite & jnp.all(jnp.isfinite(leaf))
-    return finite
-
-
-def result_dtype(tree: PyTree) -> jnp.dtype:
-    """The dtype in which a scalar computed from all variables of `tree` comes out."""
-    return jnp.result_type(*jax.tree.leaves(variables(tree)))
+def largest(tree: PyTree) -> Float[Array, ""]:
+    """The largest magnitude of any entry; NaN where there is one."""
+    entries = [jnp.max(jnp.abs(leaf), initial=0) for leaf in jax.tree.leaves(variables(tree))]
+    return jnp.max(jnp.stack(entries)) if entries else jnp.asarray(0.0)
 
 
 def broadcast_prefix(

@@ -5,6 +5,7 @@ shows or saves anything, and none changes matplotlib's settings. matplotlib is t
 imported when something is drawn. What is drawn is what was recorded: `solve(..., record=1)`.
 """
 
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal, NamedTuple
@@ -13,7 +14,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PyTree
+from jaxtyping import ArrayLike, PyTree
 
 from minimax import _tree
 from minimax._errors import GameError, is_known
@@ -28,10 +29,12 @@ MOST_LINES = 10
 
 # Okabe and Ito's palette, which stays distinct under every common colour blindness.
 _PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+_STAR = "#F0E442"
 _INK, _FAINT, _FIELD, _GRID = "#333333", "#8a8a8a", "#cdcdcd", "#ececec"
 
 _RATES = {"1/√k": 0.5, "1/sqrt(k)": 0.5, "1/k": 1.0, "1/k²": 2.0, "1/k^2": 2.0}
 _GRID_POINTS = 21
+_NEAR = 30  # times the way from start to solution; limit cycles are not that much larger
 
 
 def phase_portrait(
@@ -40,12 +43,14 @@ def phase_portrait(
     equilibrium: PyTree = None,
     axes: tuple[str, str] | None = None,
     data: PyTree = None,
+    view: ArrayLike | None = None,
     ax: Axes = None,
 ) -> Axes:
     """The paths of solvers through the field -F, along which every player would like to move.
 
     A hollow dot marks where a path starts, a full one where it ends, an arrow where it leaves the
-    picture: runs that diverge do not decide how much is shown. Averages are dashed.
+    picture: runs that diverge do not decide how much is shown. Averages are dashed. The field is
+    that of the payoff alone; constraints bend paths, not the field.
 
     **Arguments:**
 
@@ -56,10 +61,12 @@ def phase_portrait(
       `"x[0]"`, `"net.weight[0, 1]"`, `"players[1]"`. Not needed where the players have just two.
       The other variables are held where the last of the solutions ended.
     - `data`: what the payoff gets as its second argument.
+    - `view`: what to show, `((left, right), (bottom, top))`; by default a square around all that
+      does not run away.
     - `ax`: where to draw.
 
-    **Raises:** `GameError` where `axes` is needed or fits nothing, and for solutions without a
-    trace or in a batch.
+    **Raises:** `GameError` where `axes` is needed or fits nothing, where the solutions or the
+    equilibrium are not of one game, and for solutions without a trace or in a batch.
 
     ```python
     >>> import matplotlib
@@ -77,20 +84,34 @@ def phase_portrait(
     runs = _runs(solutions)
     held = runs[-1].solution.players
     across, up = _chosen_coordinates(held, axes)
+    for run in runs:
+        _check_like(held, run.label, run.solution.players)
     paths = [_path(run.solution.trace.players, across, up) for run in runs]
-    star = None if equilibrium is None else _path(as_players(equilibrium), across, up)[0]
-    view = _view(runs, paths, star)
+    star = None
+    if equilibrium is not None:
+        _check_like(held, "equilibrium", as_players(equilibrium))
+        star = _path(as_players(equilibrium), across, up)[0]
+    limits = _view(runs, paths, star) if view is None else np.asarray(view, float)
 
-    ax = _axes_or_new(ax, (5.0, 5.0))
+    ax = _axes_or_new(ax, (5.0, 5.0 + 0.2 * len(runs)))
     _style(ax)
     ax.grid(False)
-    _draw_field(ax, game, held, data, across, up, view)
+    _draw_field(ax, game, held, data, across, up, limits)
     for run, path in zip(runs, paths, strict=True):
-        _draw_path(ax, run, path, view)
+        _draw_path(ax, run, path, limits)
     if star is not None:
-        ax.plot(*star, "*", color=_INK, markersize=13, markeredgecolor="white", zorder=6)
-    ax.set(xlabel=across.label, ylabel=up.label, xlim=view[0], ylim=view[1], aspect="equal")
-    _legend(ax, "upper right")
+        ax.plot(
+            *star,
+            "*",
+            color=_STAR,
+            markersize=14,
+            markeredgecolor=_INK,
+            markeredgewidth=0.8,
+            zorder=6,
+        )
+    ax.set(xlabel=across.label, ylabel=up.label, xlim=limits[0], ylim=limits[1], aspect="equal")
+    ax.locator_params(nbins=6)
+    _legend(ax)
     return ax
 
 
@@ -139,7 +160,7 @@ def convergence(
     residuals = [np.asarray(run.solution.trace.residual, float) for run in runs]
     tolerances = sorted({float(run.solution.tol) for run in runs} - {0.0})
 
-    ax = _axes_or_new(ax, (5.6, 4.2))
+    ax = _axes_or_new(ax, (5.6, 3.8 + 0.2 * len(runs)))
     _style(ax)
     on_log = scale == "loglog" and any(np.any(count > 0) for count in counts)
     left, right = _span_of_counts(counts, on_log)
@@ -148,7 +169,7 @@ def convergence(
         _draw_residual(ax, run, count, residual)
     for tolerance in tolerances:
         ax.axhline(tolerance, color=_FAINT, linewidth=0.8, zorder=1)
-        _note(ax, f"tolerance {tolerance:.3g}", right, tolerance, (-2, 3))
+        _note_at_edge(ax, f"tolerance\n{tolerance:.3g}", tolerance)
     for guide in guides or ():
         _draw_guide(ax, guide, (left, right), (bottom, top), residuals, counts)
     ax.set_xscale("log" if on_log else "linear", **({"nonpositive": "mask"} if on_log else {}))
@@ -159,7 +180,7 @@ def convergence(
         xlabel="operator evaluations" if against == "evaluations" else "steps",
         ylabel=_as_words(metrics.pop()) if len(metrics) == 1 else "residual",
     )
-    _legend(ax, "lower left")
+    _legend(ax)
     return ax
 
 
@@ -196,10 +217,11 @@ def trajectory(solution: PyTree, ax: Axes = None) -> Axes:
         for shade, (label, values) in zip(
             _shades(_PALETTE[number % len(_PALETTE)], len(lines)), lines, strict=True
         ):
-            ax.plot(np.asarray(trace.steps), values, color=shade, linewidth=1.6, label=label)
+            end = dict(marker="o", markersize=4, markevery=[-1])
+            ax.plot(np.asarray(trace.steps), values, color=shade, linewidth=1.6, label=label, **end)
     ax.set(xlabel="steps", ylabel="players")
     ax.margins(x=0.02)
-    _legend(ax, "upper right", columns=len(players))
+    _legend(ax, beside=True)
     return ax
 
 
@@ -223,15 +245,16 @@ def overview(solution: PyTree, ax: Axes = None) -> Axes:
     >>> solution = mm.solve(game, (1.0, 1.0), mm.ExtraGradient(0.5), record=1)
     >>> left, right = solution.plot()
     >>> print(left.figure.get_suptitle())
-    converged after 116 steps of ExtraGradient
+    converged after ... steps of ExtraGradient
 
     ```
     """
     _run_with_trace("solution", solution)
     if ax is not None:
-        return convergence(solution, ax=ax)
+        return convergence(solution, scale="semilogy", ax=ax)
     figure, both = _pyplot().subplots(1, 2, figsize=(9.6, 3.8), layout="constrained")
-    convergence(solution, ax=both[0])
+    convergence(solution, scale="semilogy", ax=both[0])
+    both[0].get_legend().remove()  # its one entry is in the title
     trajectory(solution, ax=both[1])
     figure.suptitle(
         f"{solution.status.name} after {int(solution.steps)} steps of {solution.solver}",
@@ -270,26 +293,25 @@ def _runs(solutions: PyTree) -> list[_Run]:
     if not isinstance(solutions, dict):
         checked = _named_by_solver([solution for _, solution in checked])
     names = [solution.solver for _, solution in checked]
-    colors: dict[int, str] = {}
     # An average is dashed, in the colour of the run that it averages where that is drawn as well.
-    partner = {
-        i: names.index(_averaged(name))
-        for i, name in enumerate(names)
-        if names.count(_averaged(name)) == 1
-    }
-    own = [i for i in range(len(names)) if i not in partner]
-    for turn, i in enumerate(own):
-        colors[i] = _PALETTE[turn % len(_PALETTE)]
+    inner = [_inside_averages(name) for name in names]
+    leaders = [names.index(n) if names.count(n) == 1 else i for i, n in enumerate(inner)]
+    order = sorted(set(leaders))
     return [
-        _Run(label, solution, colors[partner.get(i, i)], "--" if _averaged(solution.solver) else "-")
-        for i, (label, solution) in enumerate(checked)
+        _Run(
+            label,
+            solution,
+            color=_PALETTE[order.index(leader) % len(_PALETTE)],
+            style="-" if name == solution.solver else "--",
+        )
+        for (label, solution), leader, name in zip(checked, leaders, inner, strict=True)
     ]
 
 
-def _averaged(solver: str) -> str:
-    """The name of the solver that `solver` averages, or nothing."""
+def _inside_averages(solver: str) -> str:
+    """The name of the solver that `solver` averages, or its own where it averages none."""
     match = re.fullmatch(r"Averaged\((.*)\)", solver)
-    return match[1] if match else ""
+    return _inside_averages(match[1]) if match else solver
 
 
 def _named_by_solver(solutions: list[Any]) -> list[tuple[str, Any]]:
@@ -321,30 +343,30 @@ def _run_with_trace(place: str, solution: Any) -> Any:
 
 
 class _Coordinate(NamedTuple):
-    """A scalar variable: entry `index` of the leaf number `leaf` among the variables."""
+    """A scalar variable: entry `entry` of the leaf number `leaf` among the variables."""
 
     label: str
     leaf: int
-    index: tuple[int, ...]
+    entry: tuple[int, ...]
 
 
 def _coordinates(players: PyTree) -> Iterator[_Coordinate]:
     """All scalar variables of `players`, in the order of the pytree."""
     leaves = jax.tree_util.tree_leaves_with_path(_tree.variables(players))
     for number, (path, leaf) in enumerate(leaves):
-        for index in np.ndindex(leaf.shape):
-            entry = str(list(index)) if index else ""
-            yield _Coordinate(_label(path) + entry, number, index)
+        for entry in np.ndindex(leaf.shape):
+            yield _Coordinate(_label(path, entry), number, entry)
 
 
-def _label(path: tuple[Any, ...]) -> str:
-    """The place `path` as the user would write it: `x`, `x.weight`, `players[0]`."""
-    first, *_ = path or (None,)
-    if isinstance(first, jax.tree_util.DictKey) and isinstance(first.key, str):
-        return first.key + jax.tree_util.keystr(path[1:])
-    if isinstance(first, jax.tree_util.GetAttrKey):
-        return jax.tree_util.keystr(path).removeprefix(".")
-    return _tree.place("players", path)
+def _label(path: tuple[Any, ...], entry: tuple[int, ...] = ()) -> str:
+    """The place `path` as the user would write it: `x`, `net.weight[0, 1]`, `players[0]`."""
+    if path and isinstance(path[0], jax.tree_util.DictKey) and isinstance(path[0].key, str):
+        place = path[0].key + jax.tree_util.keystr(path[1:])
+    elif path and isinstance(path[0], jax.tree_util.GetAttrKey):
+        place = jax.tree_util.keystr(path).removeprefix(".")
+    else:
+        place = _tree.place("players", path)
+    return place + (str(list(entry)) if entry else "")
 
 
 def _chosen_coordinates(
@@ -352,7 +374,7 @@ def _chosen_coordinates(
 ) -> tuple[_Coordinate, _Coordinate]:
     """The two coordinates to draw."""
     size = sum(leaf.size for leaf in jax.tree.leaves(_tree.variables(players)))
-    some = [coordinate.label for coordinate, _ in zip(_coordinates(players), range(6))]
+    some = [coordinate.label for coordinate in itertools.islice(_coordinates(players), 6)]
     known = ", ".join(some) + (f", … ({size} in all)" if size > len(some) else "")
     if axes is None and size == 2:
         across, up = _coordinates(players)
@@ -371,10 +393,26 @@ def _chosen_coordinates(
     return found[axes[0]], found[axes[1]]
 
 
+def _check_like(held: PyTree, name: str, players: PyTree) -> None:
+    """Raises `GameError` where `players` have other variables than `held`."""
+    expected, given = (
+        [
+            (jax.tree_util.keystr(path), leaf.shape)
+            for path, leaf in jax.tree_util.tree_leaves_with_path(_tree.variables(tree))
+        ]
+        for tree in (held, players)
+    )
+    if given != expected:
+        raise GameError(
+            f"{name} has the variables {given} and the last solution has {expected} (place and "
+            "shape): a phase portrait draws players of one game."
+        )
+
+
 def _path(players: PyTree, *coordinates: _Coordinate) -> np.ndarray:
     """The values of the coordinates, of shape (rows, 2); one row where there is no axis of rows."""
     leaves = jax.tree.leaves(_tree.variables(players))
-    columns = [np.asarray(leaves[c.leaf], float)[..., *c.index] for c in coordinates]
+    columns = [np.asarray(leaves[c.leaf], float)[..., *c.entry] for c in coordinates]
     return np.stack([np.atleast_1d(column) for column in columns], axis=-1)
 
 
@@ -384,30 +422,30 @@ def _path(players: PyTree, *coordinates: _Coordinate) -> np.ndarray:
 def _view(runs: list[_Run], paths: list[np.ndarray], star: np.ndarray | None) -> np.ndarray:
     """What is shown, as ((left, right), (bottom, top)): a square around all that stays near.
 
-    Near is measured from the starts: four times as far as the equilibrium, if it is given, and as
-    the ends of runs that did not escape.
+    How far is near is measured by the distance from the starts to the goals: the equilibrium and
+    the ends of runs that converged, or else of runs that at least did not escape.
     """
-    starts = np.stack([path[0] for path in paths])
-    goals = [path[-1] for run, path in zip(runs, paths, strict=True) if not run.escaped]
+    ended = list(zip(runs, (path[-1] for path in paths), strict=True))
+    goals = [end for run, end in ended if run.solution.success]
     goals += [] if star is None else [star]
-    reach = 1 + np.abs(starts).max()
-    if goals:
-        distances = np.linalg.norm(starts[:, None] - np.stack(goals)[None], axis=-1)
-        reach = 4 * distances[np.isfinite(distances)].max(initial=0) or reach
+    goals = goals or [end for run, end in ended if not run.escaped]
+    starts = np.stack([path[0] for path in paths])
     near = [starts, *(goal[None] for goal in goals)]
+    distances = [np.linalg.norm(starts - goal, axis=-1).max() for goal in goals]
+    reach = _NEAR * max(distances, default=0) or 4 * (1 + np.abs(starts).max())
     leaving = False
     for run, path in zip(runs, paths, strict=True):
-        inside = np.linalg.norm(path - path[0], axis=-1) <= reach
-        leaves = run.escaped or not inside.all()
-        leaving |= leaves
-        if not leaves:
+        beyond = np.linalg.norm(path - path[0], axis=-1) > reach
+        if not run.escaped and not beyond.any():
             near.append(path)
-        elif not goals:
-            near.append(path[: max(int(np.argmin(inside)), 1)])
+        elif goals:
+            leaving = True
+        else:  # nothing else to go by: the beginning of what escapes
+            near.append(path[: max(int(np.argmax(beyond)), 1)])
     points = np.concatenate(near)
     points = points[np.isfinite(points).all(axis=-1)]
     lower, upper = points.min(axis=0), points.max(axis=0)
-    half = (upper - lower).max() / 2 * (1.5 if leaving and goals else 1.15) or 1.0
+    half = (upper - lower).max() / 2 * (1.75 if leaving else 1.15) or 1.0
     center = (lower + upper) / 2
     return np.stack([center - half, center + half], axis=-1)
 
@@ -429,12 +467,12 @@ def _draw_field(
         moved = list(leaves)
         for coordinate, value in zip((across, up), point, strict=True):
             leaf = moved[coordinate.leaf]
-            moved[coordinate.leaf] = leaf.at[coordinate.index].set(value.astype(leaf.dtype))
+            moved[coordinate.leaf] = leaf.at[coordinate.entry].set(value.astype(leaf.dtype))
         players = eqx.combine(jax.tree.unflatten(structure, moved), rest)
         operator = jax.tree.leaves(game.operator(players, data))
-        return -jnp.stack([operator[c.leaf][c.index].astype(float) for c in (across, up)])
+        return -jnp.stack([operator[c.leaf][c.entry].astype(float) for c in (across, up)])
 
-    x, y = (np.linspace(*side, _GRID_POINTS) for side in view)
+    x, y = (np.linspace(side[0], side[1], _GRID_POINTS) for side in view)
     points = jnp.stack(jnp.meshgrid(x, y), axis=-1).reshape(-1, 2)
     field = np.asarray(jax.jit(jax.vmap(descent))(points), float)
     field = np.ma.masked_invalid(field.reshape(_GRID_POINTS, _GRID_POINTS, 2))
@@ -446,35 +484,41 @@ def _draw_field(
 
 
 def _draw_path(ax: Axes, run: _Run, path: np.ndarray, view: np.ndarray) -> None:
-    ax.plot(*path.T, run.style, color=run.color, linewidth=1.5, label=run.label, zorder=3)
     dot = dict(color=run.color, markersize=6, linestyle="none", zorder=5)
     ax.plot(*path[0], "o", markerfacecolor="white", markeredgewidth=1.5, **dot)
-    left_at = _last_exit(path, view)
-    if left_at is None:
+    exit_ = _last_exit(path, view)
+    if exit_ is None:
         ax.plot(*path[-1], "o", markeredgecolor="white", markeredgewidth=0.8, **dot)
-        return
-    before, at = left_at
-    arrow = dict(arrowstyle="-|>", color=run.color, linewidth=0, mutation_scale=14)
-    ax.annotate(
-        "", xy=at, xytext=before, arrowprops={**arrow, "shrinkA": 0, "shrinkB": 0}, zorder=4
-    )
+    else:
+        row, out = exit_
+        path = np.concatenate([path[: row + 1], [out]])
+        arrow = dict(arrowstyle="-|>", color=run.color, linewidth=0, mutation_scale=14)
+        arrow |= dict(shrinkA=0, shrinkB=0)
+        ax.annotate("", xy=out, xytext=path[-2], arrowprops=arrow, zorder=4)
+    ax.plot(*path.T, run.style, color=run.color, linewidth=1.5, label=run.label, zorder=3)
 
 
-def _last_exit(path: np.ndarray, view: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-    """Where `path` leaves the view for good: a point before and the point on the edge."""
-    lower, upper = view.T
-    inside = np.all((lower <= path) & (path <= upper), axis=-1)
-    if inside[-1] or not inside.any():
+def _last_exit(path: np.ndarray, view: np.ndarray) -> tuple[int, np.ndarray] | None:
+    """Where `path` leaves the circle in the view for good: its last row inside, and the point.
+
+    A circle and not the square, because a spiral would leave and enter a square by its corners.
+    """
+    center, radius = view.mean(axis=1), (view[:, 1] - view[:, 0]).min() / 2
+    inside = np.linalg.norm(path - center, axis=-1) <= radius
+    if _is_inside(path[-1], view) or not inside.any():
         return None
-    last = int(np.flatnonzero(inside)[-1])
-    here, step = path[last], path[last + 1] - path[last]
+    row = int(np.flatnonzero(inside)[-1])
+    here, step = path[row] - center, path[row + 1] - path[row]
     if not np.isfinite(step).all():
         return None
-    edge = np.where(step > 0, upper, lower)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        fractions = np.where(step == 0, np.inf, (edge - here) / step)
-    at = here + fractions.min() * step
-    return at - 1e-3 * (upper - lower).max() * step / np.linalg.norm(step), at
+    # |here + t step| = radius is quadratic in t; its larger root is the way out.
+    a, half_b, c = step @ step, here @ step, here @ here - radius**2
+    t = (-half_b + np.sqrt(half_b**2 - a * c)) / a
+    return row, path[row] + t * step
+
+
+def _is_inside(point: np.ndarray, view: np.ndarray) -> bool:
+    return bool(np.all((view[:, 0] <= point) & (point <= view[:, 1])))
 
 
 # ---- convergence ------------------------------------------------------------------------------
@@ -524,7 +568,8 @@ def _draw_guide(
     k = np.geomspace(begin, end, 100)
     curve = highest * (k / begin) ** -power
     ax.plot(k, curve, ":", color=_FAINT, linewidth=1.2, zorder=2, gid=f"guide {guide}")
-    _note(ax, f"O({guide})", k[-1], curve[-1], (-2, 5))
+    if end == span[1]:
+        _note_at_edge(ax, f"O({guide})", curve[-1])
 
 
 def _span_of_counts(counts: list[np.ndarray], on_log: bool) -> tuple[float, float]:
@@ -544,23 +589,24 @@ def _span_of_residuals(
     if not positive:
         largest = max(tolerances, default=1.0)
         return largest / 100, 100 * largest
-    calm = [r for run, r in zip(runs, residuals, strict=True) if not run.escaped]
-    calm = np.concatenate([*calm, *(residual[:1] for residual in positive)])
-    highest = calm[np.isfinite(calm)].max()
-    top = min(30 * highest, max(residual.max() for residual in positive))
+    top = max(residual.max() for residual in positive)
+    if not all(run.escaped for run in runs):
+        calm = [r for run, r in zip(runs, residuals, strict=True) if not run.escaped]
+        calm = np.concatenate([*calm, *(residual[:1] for residual in positive)])
+        top = min(top, 30 * calm[np.isfinite(calm)].max())
     lowest = min(*(residual.min() for residual in positive), *tolerances, top)
     return lowest / 2.5, 2.5 * top
 
 
-def _note(ax: Axes, text: str, x: float, y: float, offset: tuple[float, float]) -> None:
-    """A small text that ends at a point of the picture."""
+def _note_at_edge(ax: Axes, text: str, height: float) -> None:
+    """A small text right of the picture, where it hides nothing."""
     ax.annotate(
         text,
-        (x, y),
-        xytext=offset,
+        (1, height),
+        xycoords=ax.get_yaxis_transform(),
+        xytext=(4, 0),
         textcoords="offset points",
-        ha="right",
-        va="bottom",
+        va="center",
         fontsize="small",
         color=_FAINT,
     )
@@ -595,9 +641,9 @@ def _lines_of_player(path: tuple[Any, ...], player: PyTree) -> list[tuple[str, n
         rows = np.concatenate([column.reshape(len(column), -1) for _, column in columns], axis=1)
         return [(f"‖{_label(path)}‖", np.linalg.norm(rows, axis=1))]
     return [
-        (_label(place) + (str(list(index)) if index else ""), column[:, *index])
+        (_label(place, entry), column[:, *entry])
         for place, column in columns
-        for index in np.ndindex(column.shape[1:])
+        for entry in np.ndindex(column.shape[1:])
     ]
 
 
@@ -637,15 +683,16 @@ def _style(ax: Axes) -> None:
         axis.label.set(color=_INK, fontsize="medium")
 
 
-def _legend(ax: Axes, place: str, columns: int = 1) -> None:
-    """A legend on a plain ground; its place is fixed, because searching one is slow."""
-    ax.legend(
-        loc=place,
-        ncols=columns,
+def _legend(ax: Axes, beside: bool = False) -> None:
+    """A legend outside the picture, above or beside it, where it hides nothing."""
+    above = dict(loc="lower left", bbox_to_anchor=(0, 1))
+    right = dict(loc="upper left", bbox_to_anchor=(1, 1))
+    legend = ax.legend(
         fontsize="small",
         labelcolor=_INK,
-        framealpha=0.85,
-        edgecolor="none",
-        borderaxespad=0.3,
+        frameon=False,
         handlelength=2.2,
+        **(right if beside else above),
     )
+    for handle in legend.get_lines():
+        handle.set_marker("")  # dots mark ends

@@ -1,0 +1,83 @@
+"""The command line: `minimax solve FILE`, also `python -m minimax solve FILE`.
+
+    FILE's example()  ->  solver, outputs checked  ->  solve  ->  report, --plot, --json
+
+Exit status: 0 converged, 1 not converged, 2 bad input, 130 interrupted. Answers go to stdout,
+errors to stderr, one line each; what a user can mend never shows a traceback.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+
+import minimax as mm
+from minimax._cli import outputs, report
+from minimax._cli.arguments import parse
+from minimax._cli.game_file import blamed_on, load_example
+from minimax._cli.solver import choose_solver
+from minimax._cli.stride import stride
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line and returns its exit status.
+
+    **Arguments:**
+
+    - `arguments`: as in a shell, without the program; by default those of this process.
+
+    ```python
+    >>> from minimax.__main__ import main
+    >>> main(["solve", "no_such_game.py"])
+    2
+
+    ```
+    """
+    try:
+        return _run(list(sys.argv[1:] if arguments is None else arguments))
+    except mm.GameError as error:
+        print("minimax: error:", " ".join(str(error).split()), file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("minimax: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader of our output has gone (`| head`). Python flushes stdout once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except SystemExit as exit:  # --help, or flags that tyro has already explained
+        return exit.code if isinstance(exit.code, int) else 2
+
+
+def _run(arguments: list[str]) -> int:
+    request = parse(arguments)
+    outputs.check(request.options.plot, request.options.json)
+    example = load_example(request)
+    with blamed_on(request.file):
+        mm.check_game(example.game, example.players)
+        solver = choose_solver(example, request.options.solver, request.options.step_size)
+        report.show_problem(example, solver)
+        began = time.perf_counter()
+        solution = mm.solve(
+            example.game,
+            example.players,
+            solver,
+            max_steps=request.options.max_steps,
+            tol=request.options.tol,
+            record=stride(example.players, request.options.max_steps),
+            **({} if example.metric is None else {"metric": example.metric}),
+        )
+        seconds = time.perf_counter() - began
+        summary = {} if example.summary is None else example.summary(solution.players)
+    distance = report.distance(solution.players, example.solution)
+    report.show_solution(solution, example.metric or mm.NaturalResidual(), distance, seconds)
+    report.show_summary(summary)
+    if request.options.json is not None:
+        outputs.write_json(request.options.json, example.game, solution, distance, summary)
+    if request.options.plot is not None:
+        outputs.write_plot(request.options.plot, solution)
+    return 0 if solution.success else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,84 @@
+"""A user's file: import it, find its `example()`, and say in one line what is wrong with it."""
+
+import contextlib
+import importlib.machinery
+import importlib.util
+import inspect
+import pathlib
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import minimax as mm
+
+
+def find_example(file: pathlib.Path) -> Callable[..., Any]:
+    """The function `example` of a Python file.
+
+    **Raises:** `GameError` where the file is missing, cannot be imported, or has no example.
+    """
+    if file.is_dir():
+        raise mm.GameError(f"{file} is a directory: expected a Python file.")
+    if not file.exists():
+        raise mm.GameError(f"{file}: no such file.")
+    name = f"minimax_game_{file.stem}"
+    loader = importlib.machinery.SourceFileLoader(name, str(file.resolve()))
+    module = importlib.util.module_from_spec(
+        importlib.util.spec_from_file_location(name, loader=loader)
+    )
+    # As for a script: dataclasses look their module up, and the file may import its neighbours.
+    sys.modules[name] = module
+    sys.path.insert(0, str(file.resolve().parent))
+    with blamed_on(file):
+        loader.exec_module(module)
+    example = getattr(module, "example", None)
+    if not inspect.isroutine(example):
+        raise mm.GameError(
+            f"{file} has no function example(): define one that returns "
+            "mm.Example(game, players), or the tuple (game, players)."
+        )
+    return example
+
+
+def load_example(file: pathlib.Path, example: Callable[[], Any]) -> mm.Example:
+    """What `example` returns, as an `mm.Example`.
+
+    **Raises:** `GameError` where it returns something else, or raises.
+    """
+    with blamed_on(file):
+        returned = example()
+    if isinstance(returned, mm.Example):
+        return returned
+    if isinstance(returned, tuple) and 2 <= len(returned) <= len(mm.Example._fields):
+        return mm.Example(*returned)
+    raise mm.GameError(
+        f"example() in {file} returned {type(returned).__name__}: expected "
+        "mm.Example(game, players), or the tuple (game, players)."
+    )
+
+
+@contextlib.contextmanager
+def blamed_on(file: pathlib.Path) -> Iterator[None]:
+    """Turns what the user's code raises into one line with its place.
+
+    An exception that did not pass through the file is ours, and keeps its traceback.
+    """
+    try:
+        yield
+    except mm.GameError:
+        raise
+    except SyntaxError as error:
+        place = f"{error.filename or file}, line {error.lineno}"
+        raise mm.GameError(f"{place}: {type(error).__name__}: {error.msg}") from error
+    except (Exception, SystemExit) as error:
+        lines = [
+            frame.lineno
+            for frame in traceback.extract_tb(error.__traceback__)
+            if frame.filename == str(file.resolve())
+        ]
+        if not lines:
+            raise
+        raise mm.GameError(
+            f"{file}, line {lines[-1]}: {type(error).__name__}: {error}"
+        ) from error
