@@ -2,7 +2,7 @@
 
 from typing import Any
 
-import jax
+import jax.core
 
 
 class GameError(ValueError):

@@ -31,10 +31,10 @@ def as_transformation(optimizer: Optimizer) -> optax.GradientTransformation:
     if callable(optimizer):
         return optax.sgd(optimizer)
 
-    def update(gradient: PyTree, state: optax.OptState, players: PyTree = None) -> Any:
-        del players
+    def update(updates: PyTree, state: optax.OptState, params: PyTree | None = None) -> Any:
+        del params
         # In the dtype of the gradient, whatever that of the step size.
-        return _tree.scale(-jnp.asarray(optimizer), gradient), state
+        return _tree.scale(-jnp.asarray(optimizer), updates), state
 
     return optax.GradientTransformation(optax.init_empty_state, update)
 
@@ -68,15 +68,15 @@ def per_player(
         transformations = {label: _signed(role, leaves[i]) for label, role, i in triples}
         return optax.multi_transform(transformations, labels)
 
-    def init(players: PyTree) -> optax.OptState:
-        players = _tree.variables(players)
-        return bind(players).init(players)
+    def init(params: PyTree) -> optax.OptState:
+        variables = _tree.variables(params)
+        return bind(variables).init(variables)
 
     def update(
-        gradient: PyTree, state: optax.OptState, players: PyTree = None, **extra: Any
+        updates: PyTree, state: optax.OptState, params: PyTree | None = None, **extra_args: Any
     ) -> tuple[PyTree, optax.OptState]:
-        players = None if players is None else _tree.variables(players)
-        return bind(gradient).update(gradient, state, players, **extra)
+        variables = None if params is None else _tree.variables(params)
+        return bind(updates).update(updates, state, variables, **extra_args)
 
     return optax.GradientTransformationExtraArgs(init, update)
 
@@ -96,7 +96,7 @@ def _optimizer_of_each(optimizer: PyTree[Optimizer], role_of: PyTree[str]) -> Py
     return _tree.broadcast_prefix(number, role_of, "optimizer")
 
 
-def _as_leaf(path: tuple[Any, ...], leaf: Any) -> Optimizer:
+def _as_leaf(path: tuple[Any, ...], leaf: Any) -> Any:
     if isinstance(leaf, optax.GradientTransformation) or callable(leaf):
         return leaf
     try:

@@ -147,7 +147,7 @@ def _tolerance(tol: ArrayLike | None, players: PyTree) -> Float[Array, ""]:
     dtypes = [leaf.dtype for leaf in jax.tree.leaves(_tree.variables(players))]
     coarsest = max(dtypes, key=lambda dtype: jnp.finfo(dtype).eps)
     value = DEFAULT_TOL[coarsest.name] if tol is None else tol
-    if is_known(value) and (np.ndim(value) != 0 or not value >= 0):
+    if is_known(value) and (np.ndim(value) != 0 or not np.asarray(value) >= 0):
         raise GameError(f"tol is {tol!r}: expected one number >= 0.")
     return jnp.asarray(value, jnp.promote_types(coarsest, jnp.float32))
 

@@ -6,6 +6,7 @@ function here acts on the variables of its first argument and leaves the rest al
 gradient, which has `None` where a player has an activation function, can be added to the player.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -159,7 +160,7 @@ def _listed(items: list[str], most: int = 6) -> str:
 
 def _total(tree: PyTree) -> Float[Array, ""]:
     leaves = jax.tree.leaves(tree)
-    return sum(leaves[1:], start=leaves[0]) if leaves else jnp.asarray(0.0)
+    return functools.reduce(jnp.add, leaves) if leaves else jnp.asarray(0.0)
 
 
 def _is_none(leaf: Any) -> bool:

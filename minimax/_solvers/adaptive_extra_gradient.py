@@ -52,7 +52,7 @@ class _Trial(NamedTuple):
     midpoint: PyTree
     operator: PyTree
     ratio: Float[Array, ""]
-    count: Int[Array, ""]
+    attempts: Int[Array, ""]
 
 
 @final
@@ -137,7 +137,7 @@ class AdaptiveExtraGradient(AbstractSolver):
             operator=game.operator(players, data),
             epoch=_extend(state.epoch, trial),
             steps=state.steps + 1,
-            evaluations=state.evaluations + trial.count + 1,
+            evaluations=state.evaluations + trial.attempts + 1,
         )
         moved, state = jax.lax.cond(
             state.steps % self.patience == 0,
@@ -184,7 +184,7 @@ class AdaptiveExtraGradient(AbstractSolver):
 
         def attempt(last: _Trial) -> _Trial:
             shrink = 0.7 * jnp.clip(1 / last.ratio, 0.1, 1)
-            step_size = jnp.where(last.count == 0, last.step_size, shrink * last.step_size)
+            step_size = jnp.where(last.attempts == 0, last.step_size, shrink * last.step_size)
             midpoint = game.prox_step(players, state.operator, step_size)
             operator = game.operator(midpoint, data)
             moved = _tree.norm(_tree.subtract(midpoint, players))
@@ -197,7 +197,7 @@ class AdaptiveExtraGradient(AbstractSolver):
                 _tree.variables(midpoint),
                 operator,
                 ratio.astype(last.ratio.dtype),
-                last.count + 1,
+                last.attempts + 1,
             )
 
         untried = _Trial(

@@ -13,11 +13,11 @@ from minimax._solvers.extra_gradient import ExtraGradient
 
 
 class AveragedState(NamedTuple):
-    """`inner`: the state of the inner solver; `average`: of its iterates; `count`: how many."""
+    """`inner`: the state of the inner solver; `average`: of its iterates; `steps`: how many."""
 
     inner: PyTree
     average: PyTree
-    count: Int[Array, ""]
+    steps: Int[Array, ""]
 
 
 @final
@@ -56,11 +56,11 @@ class Averaged(AbstractSolver):
         self, game: AbstractGame, players: PyTree, state: AveragedState, data: PyTree = None
     ) -> tuple[PyTree, AveragedState]:
         players, inner = self.solver.step(game, players, state.inner, data)
-        count = state.count + 1
-        weight = (self.power + 1) / (count + self.power)
+        steps = state.steps + 1
+        weight = (self.power + 1) / (steps + self.power)
         reported = self.solver.output(players, inner)
         change = _tree.scale(weight, _tree.subtract(reported, state.average))
-        return players, AveragedState(inner, _tree.add(state.average, change), count)
+        return players, AveragedState(inner, _tree.add(state.average, change), steps)
 
     def evaluations(self, steps: Int[Array, ""], state: AveragedState) -> Int[Array, ""]:
         return self.solver.evaluations(steps, state.inner)

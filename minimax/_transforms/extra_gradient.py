@@ -70,19 +70,19 @@ def extra_gradient(
         return ExtraGradientState(jnp.asarray(True), params, transformation.init(params))
 
     def update(
-        gradient: PyTree, state: ExtraGradientState, params: PyTree = None, **extra: Any
+        updates: PyTree, state: Any, params: PyTree | None = None, **extra_args: Any
     ) -> tuple[PyTree, ExtraGradientState]:
         if params is None:
             raise GameError(
                 "extra_gradient needs the parameters to return to its anchor: call "
                 "update(gradient, state, params)."
             )
-        direction, inner = transformation.update(gradient, state.inner, params, **extra)
+        direction, inner = transformation.update(updates, state.inner, params, **extra_args)
         looks = state.looking_ahead
         anchor = _tree.where(looks, params, state.anchor)
-        # At the first call the anchor is where we are, so the way back to it is zero.
-        update = jax.tree.map(lambda a, w, u: (a - w) + u, anchor, params, direction)
+        # In the first phase the anchor is where we are, so the way back to it is zero.
+        updates = jax.tree.map(lambda a, w, u: (a - w) + u, anchor, params, direction)
         kept = _tree.where(looks, carry_over(moments, state.inner, inner), inner)
-        return update, ExtraGradientState(~looks, anchor, kept)
+        return updates, ExtraGradientState(~looks, anchor, kept)
 
     return optax.GradientTransformationExtraArgs(init, update)
