@@ -66,7 +66,8 @@ def per_player(
         )
         triples = zip(*map(jax.tree.leaves, (labels, role_of, optimizer_of)), strict=True)
         transformations = {label: _signed(role, leaves[i]) for label, role, i in triples}
-        return optax.multi_transform(transformations, labels)
+        # A function of the players: labels that are a callable module would be taken for one.
+        return optax.multi_transform(transformations, lambda _: labels)
 
     def init(params: PyTree) -> optax.OptState:
         variables = _tree.variables(params)

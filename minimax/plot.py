@@ -14,7 +14,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import ArrayLike, PyTree
+from jaxtyping import PyTree
 
 from minimax import _tree
 from minimax._errors import GameError, is_known
@@ -24,7 +24,7 @@ from minimax._players import as_players
 Axes = Any
 """`matplotlib.axes.Axes`, which cannot be named here because matplotlib may be missing."""
 
-MOST_LINES = 10
+_MOST_LINES = 10
 """How many coordinates of one player, and how many players, `trajectory` draws one by one."""
 
 # Okabe and Ito's palette, which stays distinct under every common colour blindness.
@@ -43,7 +43,7 @@ def phase_portrait(
     equilibrium: PyTree = None,
     axes: tuple[str, str] | None = None,
     data: PyTree = None,
-    view: ArrayLike | None = None,
+    view: tuple[tuple[float, float], tuple[float, float]] | None = None,
     ax: Axes = None,
 ) -> Axes:
     """The paths of solvers through the field -F, along which every player would like to move.
@@ -92,6 +92,8 @@ def phase_portrait(
         _check_like(held, "equilibrium", as_players(equilibrium))
         star = _path(as_players(equilibrium), across, up)[0]
     limits = _view(runs, paths, star) if view is None else np.asarray(view, float)
+    if limits.shape != (2, 2) or not np.all(limits[:, 0] < limits[:, 1]):
+        raise GameError(f"view is {view!r}: expected ((left, right), (bottom, top)).")
 
     ax = _axes_or_new(ax, (5.0, 5.0 + 0.2 * len(runs)))
     _style(ax)
@@ -158,7 +160,7 @@ def convergence(
     runs = _runs(solutions)
     counts = [np.asarray(getattr(run.solution.trace, against)) for run in runs]
     residuals = [np.asarray(run.solution.trace.residual, float) for run in runs]
-    tolerances = sorted({float(run.solution.tol) for run in runs} - {0.0})
+    tolerances = sorted({float(run.solution.tol) for run in runs} - {0.0, np.inf})
 
     ax = _axes_or_new(ax, (5.6, 3.8 + 0.2 * len(runs)))
     _style(ax)
@@ -431,23 +433,26 @@ def _view(runs: list[_Run], paths: list[np.ndarray], star: np.ndarray | None) ->
     goals = goals or [end for run, end in ended if not run.escaped]
     starts = np.stack([path[0] for path in paths])
     near = [starts, *(goal[None] for goal in goals)]
-    distances = [np.linalg.norm(starts - goal, axis=-1).max() for goal in goals]
+    distances = [_distance(starts, goal).max() for goal in goals]
     reach = _NEAR * max(distances, default=0) or 4 * (1 + np.abs(starts).max())
     leaving = False
     for run, path in zip(runs, paths, strict=True):
-        beyond = np.linalg.norm(path - path[0], axis=-1) > reach
-        if not run.escaped and not beyond.any():
-            near.append(path)
-        elif goals:
+        beyond = _distance(path, path[0]) > reach
+        if goals and (run.escaped or beyond.any()):
             leaving = True
-        else:  # nothing else to go by: the beginning of what escapes
-            near.append(path[: max(int(np.argmax(beyond)), 1)])
+        else:  # without goals there is nothing else to go by than how it begins
+            near.append(path[: int(np.argmax(beyond))] if beyond.any() else path)
     points = np.concatenate(near)
     points = points[np.isfinite(points).all(axis=-1)]
     lower, upper = points.min(axis=0), points.max(axis=0)
     half = (upper - lower).max() / 2 * (1.75 if leaving else 1.15) or 1.0
     center = (lower + upper) / 2
     return np.stack([center - half, center + half], axis=-1)
+
+
+def _distance(points: np.ndarray, point: np.ndarray) -> np.ndarray:
+    """Euclidean distances, which do not overflow however far a run escaped."""
+    return np.hypot(*(points - point).T)
 
 
 def _draw_field(
@@ -461,7 +466,7 @@ def _draw_field(
 ) -> None:
     """Streamlines of -F over the view, with all other variables as in `held`."""
     variables, rest = eqx.partition(held, _tree.is_variable)
-    leaves, structure = jax.tree.flatten(variables)
+    leaves, structure = jax.tree.flatten(jax.tree.map(jnp.asarray, variables))
 
     def descent(point: jax.Array) -> jax.Array:
         moved = list(leaves)
@@ -504,7 +509,7 @@ def _last_exit(path: np.ndarray, view: np.ndarray) -> tuple[int, np.ndarray] | N
     A circle and not the square, because a spiral would leave and enter a square by its corners.
     """
     center, radius = view.mean(axis=1), (view[:, 1] - view[:, 0]).min() / 2
-    inside = np.linalg.norm(path - center, axis=-1) <= radius
+    inside = _distance(path, center) <= radius
     if _is_inside(path[-1], view) or not inside.any():
         return None
     row = int(np.flatnonzero(inside)[-1])
@@ -629,7 +634,7 @@ def _lines_of_players(players: PyTree) -> list[list[tuple[str, np.ndarray]]]:
     """For each player its lines: a label and one value per row."""
     children = jax.tree_util.tree_leaves_with_path(players, is_leaf=lambda x: x is not players)
     children = [(path, child) for path, child in children if jax.tree.leaves(child)]
-    if len(children) > MOST_LINES:
+    if len(children) > _MOST_LINES:
         children = [((), players)]
     return [_lines_of_player(path, child) for path, child in children]
 
@@ -637,7 +642,7 @@ def _lines_of_players(players: PyTree) -> list[list[tuple[str, np.ndarray]]]:
 def _lines_of_player(path: tuple[Any, ...], player: PyTree) -> list[tuple[str, np.ndarray]]:
     leaves = jax.tree_util.tree_leaves_with_path(player)
     columns = [(path + rest, np.asarray(leaf, float)) for rest, leaf in leaves]
-    if sum(column[0].size for _, column in columns) > MOST_LINES:
+    if sum(column[0].size for _, column in columns) > _MOST_LINES:
         rows = np.concatenate([column.reshape(len(column), -1) for _, column in columns], axis=1)
         return [(f"‖{_label(path)}‖", np.linalg.norm(rows, axis=1))]
     return [
