@@ -5,6 +5,7 @@
 #   make lint          ruff and pyright
 #   make notebooks     run every notebook
 #   make bench         the benchmarks
+#   make pictures      draw the pictures of the README anew
 #   make constraints   pin the newest versions again
 #   make clean         remove .venv, caches and build output
 #
@@ -16,7 +17,7 @@ BIN := .venv/bin
 VENV := .venv/.made-in
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint notebooks bench constraints clean FORCE
+.PHONY: help demo test lint notebooks bench pictures constraints clean FORCE
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -38,6 +39,9 @@ notebooks: $(VENV)
 
 bench: $(VENV)
 	$(BIN)/python -m benchmarks.run
+
+pictures: $(VENV)
+	$(BIN)/python docs/pictures/hero.py
 
 # Versions and markers only: no hosts, no hashes, no extras.
 constraints: $(VENV)

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PyTree
 
 from minimax._errors import is_known
+from minimax.plot.overview import overview
 
 
 class Status(enum.IntEnum):
@@ -161,10 +162,7 @@ class Solution(eqx.Module):
         **Returns:** a NumPy array with both axes of the new figure, or `ax`. More pictures:
         `minimax.plot`.
         """
-        # Imported here, because `plot` stands above this module: it draws on games, too.
-        from minimax import plot
-
-        return plot.overview(self, ax)
+        return overview(self, ax)
 
     def trimmed(self) -> "Solution":
         """This solution with only those rows of the trace that hold something."""
