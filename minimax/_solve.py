@@ -34,7 +34,7 @@ def solve(
     data: PyTree = None,
     max_steps: int = 10_000,
     tol: ArrayLike | None = None,
-    metric: AbstractMetric = NaturalResidual(),
+    metric: AbstractMetric | None = None,
     record: int | None = None,
     check_every: int = 50,
     state: PyTree = None,
@@ -57,8 +57,8 @@ def solve(
     - `max_steps`: how many steps to make at most.
     - `tol`: what `metric` must reach. By default 1e-8 for float64, 1e-5 for float32 and 1e-2 for
       half precision; the coarsest dtype among the players counts.
-    - `metric`: what is measured; the status is "converged" exactly when it is at most `tol` at the
-      players returned.
+    - `metric`: what is measured, by default `NaturalResidual()`. The status is "converged" exactly
+      when it is at most `tol` at the players returned.
     - `record`: keep every `record`-th iterate, with its value, residual and the solver's stats, in
       `Solution.trace`.
     - `check_every`: steps between two looks at the metric and at whether all is finite. With
@@ -82,6 +82,7 @@ def solve(
     ```
     """
     solver = AdaptiveExtraGradient() if solver is None else solver
+    metric = NaturalResidual() if metric is None else metric
     _check_options(solver, metric, max_steps, record, check_every)
     start = as_players(players)
     if record is not None:
