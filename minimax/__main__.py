@@ -15,6 +15,7 @@ import minimax as mm
 from minimax._cli import outputs, report
 from minimax._cli.arguments import parse
 from minimax._cli.game_file import blamed_on, load_example
+from minimax._cli.interrupt import prompt_interrupt
 from minimax._cli.solver import choose_solver
 from minimax._cli.stride import stride
 
@@ -51,31 +52,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(arguments: list[str]) -> int:
     request = parse(arguments)
-    outputs.check(request.options.plot, request.options.json)
-    example = load_example(request)
+    options = request.options
+    outputs.check(options.plot, options.json)
+    example = load_example(request.file, request.example)
+    metric = mm.NaturalResidual() if example.metric is None else example.metric
     with blamed_on(request.file):
         mm.check_game(example.game, example.players)
-        solver = choose_solver(example, request.options.solver, request.options.step_size)
+        report.distance(example.players, example.solution)  # raises where it will not fit
+        solver = choose_solver(example, options.solver, options.step_size)
         report.show_problem(example, solver)
         began = time.perf_counter()
-        solution = mm.solve(
-            example.game,
-            example.players,
-            solver,
-            max_steps=request.options.max_steps,
-            tol=request.options.tol,
-            record=stride(example.players, request.options.max_steps),
-            **({} if example.metric is None else {"metric": example.metric}),
-        )
+        with prompt_interrupt():
+            solution = mm.solve(
+                example.game,
+                example.players,
+                solver,
+                max_steps=options.max_steps,
+                tol=options.tol,
+                metric=metric,
+                record=stride(example.players, options.max_steps),
+            )
         seconds = time.perf_counter() - began
+        distance = report.distance(solution.players, example.solution)
+        report.show_solution(solution, metric, distance, seconds)
         summary = {} if example.summary is None else example.summary(solution.players)
-    distance = report.distance(solution.players, example.solution)
-    report.show_solution(solution, example.metric or mm.NaturalResidual(), distance, seconds)
-    report.show_summary(summary)
-    if request.options.json is not None:
-        outputs.write_json(request.options.json, example.game, solution, distance, summary)
-    if request.options.plot is not None:
-        outputs.write_plot(request.options.plot, solution)
+        report.show_summary(summary)
+    if options.json is not None:
+        outputs.write_json(options.json, example.game, solution, distance, summary)
+    if options.plot is not None:
+        outputs.write_plot(options.plot, solution)
     return 0 if solution.success else 1
 
 

@@ -4,6 +4,7 @@ import functools
 import inspect
 import pathlib
 import re
+import typing
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Annotated, Any
@@ -13,28 +14,40 @@ import tyro
 import minimax as mm
 
 
+def _flag(metavar: str, meaning: str) -> Any:
+    # Without a hint tyro would add "(default: None)", where `meaning` says what happens by default.
+    return tyro.conf.arg(metavar=metavar, help=meaning, help_behavior_hint="")
+
+
 @dataclass(frozen=True)
 class Options:
-    """The flags that every game has."""
+    """Flags that every game has."""
 
-    solver: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
-    """The solver, such as extra-gradient; by default the game's own."""
-
-    step_size: Annotated[float | None, tyro.conf.arg(metavar="S")] = None
-    """For a solver that takes one; by default half the inverse of an estimate, at the start, of
-    how fast the operator changes."""
-
-    max_steps: Annotated[int, tyro.conf.arg(metavar="N")] = 10_000
-    """How many steps to make at most."""
-
-    tol: Annotated[float | None, tyro.conf.arg(metavar="T")] = None
-    """What the metric must reach; by default 1e-5 in single precision."""
-
-    plot: Annotated[pathlib.Path | None, tyro.conf.arg(metavar="OUT.png")] = None
-    """Write a picture of the run: PNG, SVG or PDF, by the name's ending."""
-
-    json: Annotated[pathlib.Path | None, tyro.conf.arg(metavar="OUT.json")] = None
-    """Write the solution and its certificate."""
+    solver: Annotated[
+        str | None, _flag("NAME", "A solver such as extra-gradient; by default the game's own.")
+    ] = None
+    step_size: Annotated[
+        float | None,
+        _flag(
+            "S",
+            "For solvers that take one; by default 1/(2L), with an estimate of the Lipschitz "
+            "constant L of the operator at the start.",
+        ),
+    ] = None
+    max_steps: Annotated[int, _flag("N", "How many steps to make at most; by default 10000.")] = (
+        10_000
+    )
+    tol: Annotated[
+        float | None,
+        _flag("T", "What the metric must reach; by default 1e-5 in single precision."),
+    ] = None
+    plot: Annotated[
+        pathlib.Path | None,
+        _flag("OUT.png", "Write a picture of the run: PNG, SVG or PDF, as the name ends."),
+    ] = None
+    json: Annotated[
+        pathlib.Path | None, _flag("OUT.json", "Write the solution and its certificate.")
+    ] = None
 
 
 def parse(
@@ -42,8 +55,8 @@ def parse(
 ) -> tuple[Callable[[], Any], Options]:
     """The example with its flags filled in, and the options, from the flags `given`.
 
-    **Raises:** `GameError` where a parameter of `example` cannot be a flag; `SystemExit` where tyro
-    has printed help, or what is wrong with a flag.
+    **Raises:** `GameError` where a parameter of `example` has the name of a flag of ours, or a type
+    that cannot be read; `SystemExit` where tyro has printed help, or what is wrong with a flag.
     """
     ours = {field.name for field in fields(Options)}
     if clash := sorted(ours & inspect.signature(example).parameters.keys()):
@@ -51,7 +64,7 @@ def parse(
             f"{file}: example() has a parameter {clash[0]!r}, which is a flag of the command line "
             "already. Rename the parameter."
         )
-    return _tyro(f"minimax solve {file}", _first_paragraph(example), example, given)
+    return _tyro(f"minimax solve {file}", _first_line_of_file(example), example, given)
 
 
 def explain() -> None:
@@ -68,31 +81,44 @@ def explain() -> None:
 def _tyro(
     program: str, description: str, example: Callable[..., Any], given: list[str]
 ) -> tuple[Callable[[], Any], Options]:
-    @functools.wraps(example)
-    def later(*positional: Any, **named: Any) -> Callable[[], Any]:
-        return functools.partial(example, *positional, **named)
-
-    later.__doc__ = _in_google_style(inspect.getdoc(example) or "")
-
     def command(
-        game: Annotated[Any, tyro.conf.arg(constructor=later)], solving: Options
+        game: Annotated[Any, tyro.conf.arg(constructor=_later(example))], solving: Options
     ) -> tuple[Callable[[], Any], Options]:
         return game, solving
 
+    return tyro.cli(
+        command,
+        prog=program,
+        description=description,
+        args=given,
+        config=(tyro.conf.OmitArgPrefixes,),
+    )
+
+
+def _later(example: Callable[..., Any]) -> Callable[..., Callable[[], Any]]:
+    """A function with the flags of `example` that does not run it yet: tyro would take what it
+    raises for a flag that it cannot parse."""
+
+    def later(*positional: Any, **named: Any) -> Callable[[], Any]:
+        return functools.partial(example, *positional, **named)
+
+    wrapper: Any = functools.update_wrapper(later, example)
+    del wrapper.__wrapped__  # where tyro would look for the docstring
+    wrapper.__doc__ = _in_google_style(inspect.getdoc(example) or "")
+    wrapper.__signature__ = inspect.signature(example)
     try:
-        return tyro.cli(
-            command,
-            prog=program,
-            description=description,
-            args=given,
-            config=(tyro.conf.OmitArgPrefixes,),
-        )
-    except tyro.constructors.UnsupportedTypeAnnotationError as error:
-        raise mm.GameError(f"a parameter of example() cannot be a flag: {error}") from None
+        wrapper.__annotations__ = typing.get_type_hints(example, include_extras=True)
+    except Exception as error:
+        raise mm.GameError(
+            f"a parameter of example() has a type that cannot be read: {type(error).__name__}: "
+            f"{error}."
+        ) from error
+    return wrapper
 
 
-def _first_paragraph(example: Callable[..., Any]) -> str:
-    return (inspect.getdoc(example) or "").split("\n\n")[0]
+def _first_line_of_file(example: Callable[..., Any]) -> str:
+    module = inspect.getmodule(example)
+    return (inspect.getdoc(module) or "").partition("\n")[0]
 
 
 def _in_google_style(doc: str) -> str:
@@ -100,4 +126,5 @@ def _in_google_style(doc: str) -> str:
     entries = re.findall(r"^- `(\w+)`: (.*(?:\n  .*)*)", doc, re.MULTILINE)
     if not entries:
         return doc
-    return "\n".join(["Args:", *(f"    {name}: {' '.join(text.split())}" for name, text in entries)])
+    lines = [f"    {name}: {' '.join(meaning.split())}" for name, meaning in entries]
+    return "\n".join([doc.partition("\n\n")[0], "", "Args:", *lines])

@@ -22,11 +22,11 @@ def find_example(file: pathlib.Path) -> Callable[..., Any]:
         raise mm.GameError(f"{file} is a directory: expected a Python file.")
     if not file.exists():
         raise mm.GameError(f"{file}: no such file.")
-    name = f"minimax_game_{file.stem}"
-    loader = importlib.machinery.SourceFileLoader(name, str(file.resolve()))
-    module = importlib.util.module_from_spec(
-        importlib.util.spec_from_file_location(name, loader=loader)
-    )
+    name, place = f"minimax_game_{file.stem}", str(file.resolve())
+    loader = importlib.machinery.SourceFileLoader(name, place)
+    spec = importlib.machinery.ModuleSpec(name, loader, origin=place)
+    spec.has_location = True  # so that the file knows its own name, __file__
+    module = importlib.util.module_from_spec(spec)
     # As for a script: dataclasses look their module up, and the file may import its neighbours.
     sys.modules[name] = module
     sys.path.insert(0, str(file.resolve().parent))
@@ -69,7 +69,7 @@ def blamed_on(file: pathlib.Path) -> Iterator[None]:
     except mm.GameError:
         raise
     except SyntaxError as error:
-        place = f"{error.filename or file}, line {error.lineno}"
+        place = f"{error.filename}, line {error.lineno}" if error.lineno else str(file)
         raise mm.GameError(f"{place}: {type(error).__name__}: {error.msg}") from error
     except (Exception, SystemExit) as error:
         lines = [
@@ -79,6 +79,4 @@ def blamed_on(file: pathlib.Path) -> Iterator[None]:
         ]
         if not lines:
             raise
-        raise mm.GameError(
-            f"{file}, line {lines[-1]}: {type(error).__name__}: {error}"
-        ) from error
+        raise mm.GameError(f"{file}, line {lines[-1]}: {type(error).__name__}: {error}") from error

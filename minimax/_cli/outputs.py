@@ -2,19 +2,20 @@
 
 import contextlib
 import importlib.metadata
+import importlib.util
 import json
 import math
 import os
 import pathlib
 import platform
+import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import IO, Any
 
 import equinox as eqx
 import jax
 import numpy as np
-from jaxtyping import PyTree
 
 import minimax as mm
 
@@ -93,8 +94,8 @@ def _plain(tree: Any) -> Any:
         return {str(key): _plain(value) for key, value in tree.items()}
     if isinstance(tree, eqx.Module):
         return {name: _plain(value) for name, value in vars(tree).items()}
-    if isinstance(tree, tuple) and hasattr(tree, "_asdict"):
-        return _plain(tree._asdict())
+    if isinstance(tree, tuple) and (names := getattr(tree, "_fields", None)):
+        return dict(zip(names, map(_plain, tree), strict=True))
     if isinstance(tree, (list, tuple)):
         return [_plain(value) for value in tree]
     return getattr(tree, "__name__", None) or str(tree)
@@ -113,11 +114,38 @@ def _check_destination(path: pathlib.Path) -> None:
 
 
 def _write(path: pathlib.Path, write: Callable[[IO[bytes]], Any]) -> None:
-    """Writes beside `path` and renames, so that there is always a whole file under that name."""
+    """Writes beside `path` and renames, so that at every moment a whole file has that name."""
     try:
-        with _temporary_beside(path) as file:
-            write(file)
-            file.flush()
-            os.replace(file.name, path.resolve())
+        with _temporary_beside(path) as temporary:
+            with open(temporary, "wb") as file:
+                write(file)
+            if path.exists():
+                shutil.copymode(path, temporary)
+            else:
+                temporary.chmod(0o666 & ~_umask())
+            os.replace(temporary, path.resolve())
     except OSError as error:
         raise mm.GameError(f"{path} cannot be written: {error.strerror or error}.") from None
+
+
+@contextlib.contextmanager
+def _temporary_beside(path: pathlib.Path) -> Iterator[pathlib.Path]:
+    """A new file in the directory of `path`; gone in the end, unless it was renamed."""
+    target = path.resolve()
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    os.close(handle)
+    temporary = pathlib.Path(name)
+    try:
+        yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)  # it can only be read by setting it
+    os.umask(mask)
+    return mask
+
+
+def _ending(path: pathlib.Path) -> str:
+    return path.suffix.lower().removeprefix(".")

@@ -9,7 +9,7 @@ import re
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import PyTree
+from jaxtyping import ArrayLike, PyTree
 
 import minimax as mm
 from minimax import _tree
@@ -80,7 +80,7 @@ def lipschitz_estimate(game: mm.AbstractGame, players: PyTree, iterations: int =
             size = _tree.norm(direction)
             return _tree.scale(1 / jnp.where(size > 0, size, 1), direction)
 
-        def iterate(_: int, direction: PyTree) -> PyTree:
+        def iterate(_: ArrayLike, direction: PyTree) -> PyTree:
             return normalised(multiply_transposed(multiply(direction))[0])
 
         direction = jax.lax.fori_loop(0, iterations, iterate, normalised(direction))
@@ -89,9 +89,7 @@ def lipschitz_estimate(game: mm.AbstractGame, players: PyTree, iterations: int =
     return float(estimate(variables, start))
 
 
-def _with_step_size(
-    solver: mm.AbstractSolver | None, step_size: float
-) -> mm.AbstractSolver:
+def _with_step_size(solver: mm.AbstractSolver | None, step_size: float) -> mm.AbstractSolver:
     """The game's own solver with another step size."""
     field = None if solver is None else _step_size_field(type(solver))
     if solver is None or field is None:
@@ -111,7 +109,9 @@ def _solver_named(name: str) -> type[mm.AbstractSolver]:
         and not inspect.isabstract(each)
     }
     offered = {
-        key: each for key, each in known.items() if all(map(_can_be_given, dataclasses.fields(each)))
+        key: each
+        for key, each in known.items()
+        if all(map(_can_be_given, dataclasses.fields(each)))
     }
     if _plain(name) in offered:
         return offered[_plain(name)]

@@ -1,0 +1,59 @@
+"""The house rules of the import graph, read with `ast`."""
+
+import ast
+import pathlib
+
+import minimax
+
+ROOT = pathlib.Path(minimax.__file__).parents[1]
+# From the ground up: a module imports only what stands on an earlier line, so there is no cycle.
+FLOORS = """_errors
+    _tree
+    _roles _players _constraints
+    _game
+    _optimizers _moments _check plot
+    _transforms _metrics _solvers
+    _solution _example
+    _loop
+    _solve
+    __init__
+    _cli
+    __main__"""
+FLOOR = {name: floor for floor, line in enumerate(FLOORS.splitlines()) for name in line.split()}
+
+
+def imported(path, everywhere=True):
+    """What a file imports, dotted, with the names after `from`."""
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree) if everywhere else tree.body:
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            start = f"{node.module}." if isinstance(node, ast.ImportFrom) else ""
+            yield from (start + alias.name for alias in node.names)
+
+
+def test_imports_point_downward_and_siblings_meet_in_base():
+    for path in (ROOT / "minimax").rglob("*.py"):
+        room = path.relative_to(ROOT / "minimax").parts[0].removesuffix(".py")
+        for first, *there in (dotted.split(".") for dotted in imported(path)):
+            floor = there[0] if there and there[0] in FLOOR else "__init__"
+            if first == "minimax" and floor == room:
+                # These put their siblings together.
+                known = room == "_cli" or path.stem in ("averaged", "overview", "__init__")
+                common = there[1] == "base" or there[1].startswith("_")
+                assert known or common, f"{path} imports its sibling {there}"
+            elif first == "minimax":
+                assert FLOOR[floor] < FLOOR[room], f"{path} imports {there}, which is above it"
+                assert (room, floor) != ("_solvers", "_metrics"), "a method must not judge itself"
+            assert first != "games", f"{path}: the engine knows no game"
+            if first == "matplotlib" or (first == "tyro" and path.name != "flags.py"):
+                assert first not in " ".join(imported(path, everywhere=False)), path
+
+
+def test_games_use_the_public_api_which_is_whole_and_no_other_game():
+    for path in (ROOT / "games").rglob("*.py"):
+        for first, *rest in (dotted.split(".") for dotted in imported(path)):
+            assert first != "games", f"{path} imports another game"
+            assert first != "minimax" or all(hasattr(minimax, n) and n[0] != "_" for n in rest)
+
+    transformations = {path.stem for path in (ROOT / "minimax/_transforms").glob("[!_]*.py")}
+    assert transformations <= set(dir(minimax)), "minimax/__init__.py lacks one"

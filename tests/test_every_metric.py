@@ -1,0 +1,327 @@
+r"""Laws that hold for every metric; each file in `_metrics` is tried.
+
+A metric is non-negative, zero exactly at solutions, and the same for the same game written
+differently.
+"""
+
+import itertools
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jaxtyping import Array, Float, PyTree
+from scipy.optimize import linprog
+
+import minimax as mm
+from minimax import _metrics
+from tests.discovery import check_files, examples
+from tests.strategies import Network, flat, seeds
+
+pytestmark = pytest.mark.usefixtures("float64")
+
+EPS = np.finfo(float).eps
+EXAMPLES = examples(_metrics)
+every_metric = pytest.mark.parametrize("name", EXAMPLES)
+measure = eqx.filter_jit(lambda metric, *args: metric(*args))
+
+
+class Matrix(mm.AbstractGame):
+    r"""$c\, x^\top A y$ on sets."""
+
+    matrix: Float[Array, "n m"]
+    scale: Float[Array, ""]
+    constraints: PyTree
+    roles = {"x": "min", "y": "max"}
+
+    def payoff(self, players, data=None):
+        return self.scale * (players["x"] @ self.matrix @ players["y"])
+
+
+class Concave(mm.AbstractGame):
+    r"""$\tfrac12 x^\top P x + x^\top A y - \tfrac12 y^\top Q y$, convex-concave, on sets."""
+
+    P: Float[Array, "n n"]
+    A: Float[Array, "n m"]
+    Q: Float[Array, "m m"]
+    constraints: PyTree
+    roles = {"x": "min", "y": "max"}
+
+    def payoff(self, players, data=None):
+        x, y = players["x"], players["y"]
+        return 0.5 * x @ self.P @ x + x @ self.A @ y - 0.5 * y @ self.Q @ y
+
+
+def draw(seed: int, *shape: int) -> Array:
+    return jnp.asarray(np.random.default_rng(seed).normal(size=shape))
+
+
+def matrix_game(seed: int, constraints: Any = mm.Simplex(), scale: float = 1.0) -> Matrix:
+    return Matrix(draw(seed, 3, 4), jnp.asarray(scale), constraints)
+
+
+def feasible(game: mm.AbstractGame, seed: int) -> dict[str, Array]:
+    return game.project({"x": draw(seed, 3), "y": draw(seed + 1, 4)})
+
+
+# Rock-paper-scissors and one more column, worse for its player than any other.
+RPS = [[0.0, -1.0, 1.0, -2.0], [1.0, 0.0, -1.0, -2.0], [-1.0, 1.0, 0.0, -2.0]]
+
+
+def rock_paper_scissors() -> tuple[Matrix, dict[str, Array]]:
+    third = jnp.full(3, 1 / 3)
+    solution = {"x": third, "y": jnp.concatenate([third, jnp.zeros(1)])}
+    return Matrix(jnp.asarray(RPS), jnp.asarray(1.0), mm.Simplex()), solution
+
+
+def test_every_file_holds_one_metric_that_is_exported():
+    """One class per file, with an `example()`; the message is the line that is missing."""
+    check_files(_metrics, mm.AbstractMetric)
+
+
+@every_metric
+@given(seeds)
+def test_it_is_zero_at_solutions_and_positive_elsewhere(name, seed):
+    """Zero up to rounding where the solution is known; nowhere negative."""
+    game, solution = rock_paper_scissors()
+    metric = EXAMPLES[name]()
+    assert 0 <= float(measure(metric, game, solution)) + 8 * EPS
+    assert float(measure(metric, game, solution)) <= 8 * EPS
+    players = feasible(game, seed)
+    distance = max(float(jnp.max(jnp.abs(players[k] - solution[k]))) for k in "xy")
+    found = float(measure(metric, game, players))
+    assert found >= 0
+    # The gap of this game grows at least like the distance over 12 (six vertices, payoffs >= 1/2).
+    assert found >= distance / 12
+
+
+@every_metric
+def test_it_is_zero_at_a_corner_that_every_player_prefers(name):
+    """F points out of the set there: not zero itself, but nothing is to gain. No rounding."""
+    game = mm.Game(
+        lambda p: p["x"] @ jnp.array([0.1, 0.5, 1.0]) - p["y"] @ jnp.array([0.5, 0.2]),
+        {"x": "min", "y": "max"},
+        constraints=mm.Simplex(),
+    )
+    corner = {"x": jnp.array([1.0, 0.0, 0.0]), "y": jnp.array([0.0, 1.0])}
+    assert float(EXAMPLES[name]()(game, corner)) == 0.0
+
+
+@every_metric
+@given(seeds)
+def test_relabelling_moves_and_swapping_roles_changes_nothing(name, seed):
+    """Permuted rows and columns; and min f / max f as max -f / min -f."""
+    metric, game = EXAMPLES[name](), matrix_game(seed)
+    players = feasible(game, seed + 7)
+    value = float(measure(metric, game, players))
+    rows, columns = (np.random.default_rng(seed).permutation(n) for n in (3, 4))
+    permuted = Matrix(game.matrix[rows][:, columns], game.scale, mm.Simplex())
+    moved = {"x": players["x"][rows], "y": players["y"][columns]}
+    assert float(measure(metric, permuted, moved)) == pytest.approx(value, abs=64 * EPS)
+    transposed = Matrix(-game.matrix.T, game.scale, mm.Simplex())
+    swapped = {"x": players["y"], "y": players["x"]}
+    assert float(measure(metric, transposed, swapped)) == pytest.approx(value, abs=64 * EPS)
+
+
+@every_metric
+def test_how_players_are_written_changes_nothing(name):
+    """NumPy arrays, nested trees, modules with settings in them: the same number."""
+    A, metric = draw(1, 3, 4), EXAMPLES[name]()
+    box = mm.Box(-1.0, 1.0)
+    x, y = jnp.clip(draw(2, 3), -1, 1), jnp.clip(draw(3, 4), -1, 1)
+    plain = mm.Game(lambda p: p["x"] @ A @ p["y"], {"x": "min", "y": "max"}, box)
+    expected = metric(plain, {"x": x, "y": y})
+    assert metric(plain, {"x": np.asarray(x), "y": np.asarray(y)}) == expected
+    tree = mm.Game(lambda p: flat(p["x"]) @ A @ flat(p["y"]), {"x": "min", "y": "max"}, box)
+    nested = {"x": Network.of(x[:2], x[2]), "y": (y[0], {"z": [y[1:]]})}
+    assert float(metric(tree, nested)) == pytest.approx(float(expected), abs=64 * EPS)
+    scalars = mm.Game(lambda p: p[0] * p[1] + p[0], constraints=box)
+    assert metric(scalars, (0.5, 0.25)) == metric(scalars, (jnp.asarray(0.5), jnp.asarray(0.25)))
+
+
+@every_metric
+def test_it_has_the_dtype_of_the_players(name):
+    """Also in x64 mode (half precision may be measured in single); it works under vmap and jit."""
+    for dtype in ("float32", "float64", "bfloat16"):
+        game = Matrix(draw(0, 3, 4).astype(dtype), jnp.asarray(1.0, dtype), mm.Simplex())
+        players = {k: x.astype(dtype) for k, x in feasible(matrix_game(0), 1).items()}
+        found = measure(EXAMPLES[name](), game, players).dtype
+        assert found == dtype or (dtype == "bfloat16" and found == "float32")
+    game, metric = matrix_game(0), EXAMPLES[name]()
+    batch = {"x": jax.nn.softmax(draw(2, 5, 3)), "y": jax.nn.softmax(draw(3, 5, 4))}
+    values = jax.vmap(lambda players: metric(game, players))(batch)
+    for i in range(5):
+        alone = metric(game, jax.tree.map(lambda x, i=i: x[i], batch))
+        assert float(values[i]) == pytest.approx(float(alone), abs=16 * EPS)
+
+
+@every_metric
+def test_data_is_handed_to_the_payoff(name):
+    """metric(game, players, data) measures the game with that data."""
+    game = mm.Game(lambda p, d: d * p[0] * p[1] + p[0], constraints=mm.Box(-1.0, 1.0))
+    built_in = mm.Game(lambda p: 3.0 * p[0] * p[1] + p[0], constraints=mm.Box(-1.0, 1.0))
+    metric, players = EXAMPLES[name](), (0.5, 0.25)
+    assert metric(game, players, jnp.asarray(3.0)) == metric(built_in, players)
+
+
+# The natural residual -----------------------------------------------------------------------------
+
+
+@given(seeds, st.floats(0.05, 0.9), st.floats(1.1, 20.0))
+def test_natural_residual_is_monotone_in_its_step_size(seed, small, ratio):
+    """r_η = ‖z - P(z - ηF)‖/η does not grow with η, and η r_η does not fall."""
+    game = matrix_game(seed)
+    players = feasible(game, seed + 3)
+    shorter, longer = (
+        float(measure(mm.NaturalResidual(eta), game, players)) for eta in (small, small * ratio)
+    )
+    assert longer <= shorter * (1 + 64 * EPS) + 16 * EPS / small
+    assert small * ratio * longer >= small * shorter * (1 - 64 * EPS) - 16 * EPS
+
+
+@given(seeds, st.floats(0.1, 5.0))
+def test_natural_residual_is_the_norm_of_a_projected_step(seed, eta):
+    """Against the definition, on a box, where NumPy can project."""
+    game = matrix_game(seed, mm.Box(-0.5, 0.5))
+    players = feasible(game, seed + 3)
+    x, y, A = (np.asarray(each) for each in (players["x"], players["y"], game.matrix))
+    moved = np.concatenate(
+        [
+            x - np.clip(x - eta * (A @ y), -0.5, 0.5),
+            y - np.clip(y + eta * (x @ A), -0.5, 0.5),
+        ]
+    )
+    expected = np.linalg.norm(moved) / eta
+    found = float(measure(mm.NaturalResidual(eta), game, players))
+    assert found == pytest.approx(expected, abs=16 * EPS * (1 + 1 / eta))
+
+
+@given(seeds, st.sampled_from([1e-3, 1.0, 1e3]))
+def test_natural_residual_without_constraints_is_the_norm_of_the_operator(seed, eta):
+    """P is the identity, so r_η = ‖F(z)‖ for every η."""
+    game = matrix_game(seed, None)
+    players = {"x": draw(seed + 1, 3), "y": draw(seed + 2, 4)}
+    expected = np.linalg.norm(flat(game.operator(players)))
+    assert float(measure(mm.NaturalResidual(eta), game, players)) == pytest.approx(
+        expected, rel=1e-14
+    )
+
+
+@pytest.mark.parametrize("far", [1e3, 1e6, 1e9])
+@pytest.mark.parametrize("free", [None, mm.Box(-jnp.inf, jnp.inf), mm.NonNegative()])
+def test_natural_residual_does_not_drown_in_large_players(far, free):
+    """‖F(z)‖ = 10⁻³ at z of size 10³ to 10⁹ in float32 must not round to zero: z - (z - F) would,
+    and a run would be called converged."""
+    game = mm.Game(lambda p: 1e-3 * p[0] - 1e-3 * p[1], constraints=free)
+    players = (jnp.asarray(far, "float32"), jnp.asarray(far, "float32"))
+    residual = float(mm.NaturalResidual()(game, players))
+    assert residual == pytest.approx(np.hypot(1e-3, 1e-3), rel=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_natural_residual_adds_up_half_precision_numbers_in_single(dtype):
+    """10⁴ entries of 2·10⁻⁴ have the norm 0.02, though each square is below the float16 numbers;
+    and 400 entries of 300 have the norm 6000, though the sum of squares is above them."""
+    slope = mm.Game(lambda p: 300 * jnp.sum(p, dtype=dtype), "min")
+    tiny = mm.Game(lambda p: jnp.asarray(2e-4, dtype) * jnp.sum(p, dtype=dtype), "min")
+    ulp = float(jnp.finfo(dtype).eps)
+    for game, n, expected in ((slope, 400, 6e3), (tiny, 10_000, 0.02)):
+        residual = float(mm.NaturalResidual()(game, jnp.zeros(n, dtype)))
+        assert residual == pytest.approx(expected, rel=4 * ulp)
+
+
+# The duality gap ----------------------------------------------------------------------------------
+
+
+def best_by_linear_program(cost: np.ndarray, constraint: str) -> float:
+    """min ⟨cost, u⟩ over the simplex or the box [-0.5, 0.5]ⁿ, by HiGHS."""
+    n = cost.size
+    if constraint == "simplex":
+        options = dict(A_eq=np.ones((1, n)), b_eq=[1], bounds=[(0, None)] * n)
+    else:
+        options = dict(bounds=[(-0.5, 0.5)] * n)
+    return linprog(cost, **options, method="highs").fun
+
+
+@given(seeds, st.sampled_from(["simplex", "box"]))
+def test_duality_gap_of_a_matrix_game_is_what_linear_programs_find(seed, constraint):
+    """max_y f(x, y) - min_x f(x, y)."""
+    game = matrix_game(seed, mm.Simplex() if constraint == "simplex" else mm.Box(-0.5, 0.5))
+    players = feasible(game, seed + 5)
+    x, y, A = (np.asarray(each) for each in (players["x"], players["y"], game.matrix))
+    best = best_by_linear_program
+    expected = -best(-x @ A, constraint) - best(A @ y, constraint)
+    # HiGHS returns a vertex, so its value is exact but for rounding.
+    assert float(measure(mm.DualityGap(), game, players)) == pytest.approx(expected, abs=1e-13)
+
+
+@given(seeds)
+def test_duality_gap_on_balls_is_a_sum_of_norms(seed):
+    """max_{‖y‖<=r} xᵀAy - min_{‖x‖<=r} xᵀAy = r‖Aᵀx‖ + r‖Ay‖."""
+    game = matrix_game(seed, mm.L2Ball(2.0))
+    players = feasible(game, seed + 5)
+    x, y, A = (np.asarray(each) for each in (players["x"], players["y"], game.matrix))
+    expected = 2 * np.linalg.norm(x @ A) + 2 * np.linalg.norm(A @ y)
+    assert float(measure(mm.DualityGap(), game, players)) == pytest.approx(expected, abs=1e-13)
+
+
+@given(seeds)
+def test_duality_gap_is_an_upper_bound_where_the_payoff_is_convex_concave(seed):
+    """⟨F(z), z - u⟩ >= f(x, u_y) - f(u_x, y) for every u: tried at all vertices of the boxes, at
+    random points, and at best responses by projected gradient steps."""
+    one, two = draw(seed, 3, 3), draw(seed + 1, 4, 4)
+    constraints = {"x": mm.Box(-1.0, 1.0), "y": mm.Box(-1.0, 1.0)}
+    game = Concave(one @ one.T, draw(seed + 2, 3, 4), two @ two.T, constraints)
+    players = feasible(game, seed + 3)
+    bound = float(measure(mm.DualityGap(), game, players))
+    P, A, Q = (np.asarray(each) for each in (game.P, game.A, game.Q))
+    x, y = np.asarray(players["x"]), np.asarray(players["y"])
+
+    def payoff(x, y):
+        return 0.5 * x @ P @ x + x @ A @ y - 0.5 * y @ Q @ y
+
+    u, v = x, y
+    for _ in range(200):
+        u = np.clip(u - (P @ u + A @ y) / np.linalg.norm(P, 2), -1, 1)
+        v = np.clip(v + (x @ A - Q @ v) / np.linalg.norm(Q, 2), -1, 1)
+    gap = payoff(x, v) - payoff(u, y)
+    assert 0 <= gap <= bound + 1e-12
+    for corner in itertools.product([-1.0, 1.0], repeat=3):
+        assert payoff(x, v) - payoff(np.asarray(corner), y) <= bound + 1e-12
+    for corner in itertools.product([-1.0, 1.0], repeat=4):
+        assert payoff(x, np.asarray(corner)) - payoff(u, y) <= bound + 1e-12
+
+
+@given(seeds, st.sampled_from([1e-3, 7.0, 1e4]))
+def test_duality_gap_is_in_units_of_the_payoff(seed, scale):
+    """The gap of cf is c times that of f."""
+    players = feasible(matrix_game(seed), seed + 1)
+    one, other = (
+        float(measure(mm.DualityGap(), matrix_game(seed, scale=c), players)) for c in (1.0, scale)
+    )
+    assert other == pytest.approx(scale * one, rel=1e-12, abs=scale * 16 * EPS)
+
+
+def test_duality_gap_is_infinite_where_a_bound_is():
+    """An unbounded player that can still gain can gain without end; a flat one cannot gain."""
+    game = mm.Game(
+        lambda p: p[0] * p[1], constraints=(mm.Box(-jnp.inf, jnp.inf), mm.Box(-1.0, 1.0))
+    )
+    assert float(mm.DualityGap()(game, (0.0, 0.5))) == np.inf
+    assert float(mm.DualityGap()(game, (0.0, 0.0))) == 0.0
+
+
+def test_duality_gap_refuses_players_that_are_not_bounded():
+    """It names the player and says what to do."""
+    game = mm.Game(
+        lambda p: p["x"] * p["y"][0], {"x": "min", "y": "max"}, {"x": mm.Box(0.0, 1.0), "y": None}
+    )
+    with pytest.raises(mm.GameError, match=r"players\['y'\]\[0\] has None.*mm.Box"):
+        mm.solve(game, {"x": 0.5, "y": [1.0]}, mm.ExtraGradient(0.1), metric=mm.DualityGap())
+    half = mm.Game(game.payoff, game.roles, {"x": mm.Box(0.0, 1.0), "y": mm.NonNegative()})
+    with pytest.raises(mm.GameError, match=r"players\['y'\]\[0\] has NonNegative"):
+        mm.DualityGap()(half, {"x": 0.5, "y": [1.0]})

@@ -1,0 +1,272 @@
+"""How players move: `per_player` gives each its own optax transformation, with the right sign."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import minimax as mm
+from tests.iterates import iterates
+
+pytestmark = pytest.mark.usefixtures("float64")
+
+ROLES = {"x": "min", "y": "max"}
+GRADIENT = {"x": np.array([3.0, -4.0]), "y": np.array([1.0, 2.0])}
+PLAYERS = {"x": np.array([1.0, 2.0]), "y": np.array([-1.0, 3.0])}
+A = np.array([[1.0, 0.5], [-0.25, 0.75]])
+
+
+def payoff(players):
+    """Strongly convex-concave, so that nothing blows up, and not symmetric in the players."""
+    x, y = players["x"], players["y"]
+    return x @ A @ y + 0.3 * x @ x - 0.1 * y @ y
+
+
+GAME = mm.Game(payoff, ROLES)
+
+
+def first_update(optimizer, roles=ROLES):
+    transformation = mm.per_player(optimizer, roles)
+    gradient, players = jax.tree.map(jnp.asarray, (GRADIENT, PLAYERS))
+    update, _ = transformation.update(gradient, transformation.init(players), players)
+    return update
+
+
+def assert_equal(tree, expected, **tolerance):
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, **tolerance), tree, expected)
+
+
+# Signs and addresses ------------------------------------------------------------------------------
+
+
+def test_minimisers_step_against_their_gradient_and_maximisers_along_it():
+    """Δx = -ηg_x, Δy = +ηg_y; with both roles the same, both signs are."""
+    assert_equal(first_update(0.5), {"x": -0.5 * GRADIENT["x"], "y": 0.5 * GRADIENT["y"]})
+    assert_equal(first_update(0.5, "max"), jax.tree.map(lambda g: 0.5 * g, GRADIENT))
+    assert_equal(first_update(0.5, "min"), jax.tree.map(lambda g: -0.5 * g, GRADIENT))
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        {"min": 0.5, "max": 0.25},
+        {"x": 0.5, "y": 0.25},
+        {"x": optax.sgd(0.5), "y": 0.25},
+        {"min": lambda count: 0.5, "max": optax.sgd(0.25)},
+        {"x": 0.5, "y": optax.chain(optax.sgd(0.5), optax.scale(0.5))},
+    ],
+    ids=["per role", "per player", "optax and number", "schedule and optax", "chain"],
+)
+def test_one_description_per_role_or_per_player(optimizer):
+    """Numbers, schedules and transformations mix."""
+    expected = {"x": -0.5 * GRADIENT["x"], "y": 0.25 * GRADIENT["y"]}
+    assert_equal(first_update(optimizer), expected)
+
+
+def test_one_optimizer_for_a_part_of_a_player():
+    """An optimizer may be a prefix that reaches inside a player."""
+    gradient = {"x": (jnp.ones(()), jnp.ones(())), "y": jnp.ones(())}
+    transformation = mm.per_player({"x": (0.1, 0.2), "y": 0.3}, ROLES)
+    update, _ = transformation.update(gradient, transformation.init(gradient), gradient)
+    assert_equal(update, {"x": (-0.1, -0.2), "y": 0.3})
+
+
+def test_as_many_roles_as_players():
+    """Three players, of which two share a role and none a step size."""
+    gradient = (jnp.ones(()), jnp.ones(()), jnp.ones(()))
+    transformation = mm.per_player((0.1, 0.2, 0.3), ("min", "max", "max"))
+    update, _ = transformation.update(gradient, transformation.init(gradient), gradient)
+    assert_equal(update, (-0.1, 0.2, 0.3))
+
+
+# What a negative step size gets wrong -------------------------------------------------------------
+
+
+def test_weight_decay_pulls_maximisers_inwards_too():
+    """y ← y - lr·wd·y = 0.9 y with zero gradient: adamw(-lr), the naive sign, would grow it to
+    117 in 50 steps."""
+    flat = mm.Game(lambda p: 0.0 * (p["x"] + p["y"]), ROLES)
+    start = {"x": jnp.ones(()), "y": jnp.ones(())}
+    rows = iterates(flat, start, mm.GradientDescentAscent(optax.adamw(0.01, weight_decay=10.0)), 50)
+    expected = 0.9 ** np.arange(51)
+    assert_equal(rows, {"x": expected, "y": expected}, rtol=50 * 4 * 2.3e-16)
+
+
+def test_weight_decay_inside_extragradient_is_extragradient_on_the_decayed_game():
+    """EG with add_decayed_weights(λ) on f is EG on f + λ/2‖x‖² - λ/2‖y‖²."""
+    decay = optax.chain(optax.add_decayed_weights(0.2), optax.sgd(0.1))
+    damped = mm.Game(lambda p: payoff(p) + 0.1 * p["x"] @ p["x"] - 0.1 * p["y"] @ p["y"], ROLES)
+    rows = iterates(GAME, PLAYERS, mm.ExtraGradient(decay), 30)
+    assert_equal(rows, iterates(damped, PLAYERS, mm.ExtraGradient(0.1), 30), atol=1e-13)
+
+
+def test_clipping_inside_acts_on_each_player_alone():
+    """A joint global norm of √(25 + 5) would clip both; alone y (norm √5 < 4) is not touched."""
+    clipped = first_update(optax.chain(optax.clip_by_global_norm(4.0), optax.sgd(1.0)))
+    assert_equal(clipped, {"x": -0.8 * GRADIENT["x"], "y": GRADIENT["y"]}, rtol=1e-15)
+
+
+def test_clipping_inside_acts_on_each_player_alone_also_where_roles_agree():
+    """Two minimisers with one optimizer are still two players."""
+    both = optax.chain(optax.clip_by_global_norm(4.0), optax.sgd(1.0))
+    clipped = first_update(both, {"x": "min", "y": "min"})
+    assert_equal(clipped, {"x": -0.8 * GRADIENT["x"], "y": -GRADIENT["y"]}, rtol=1e-15)
+
+
+def test_a_maximiser_by_line_search_climbs():
+    """L-BFGS on f = -(p - 3)², told -f and its gradient: it is at 3 after a few steps, where a
+    learning rate of -1 would run away."""
+    game = mm.Game(lambda p: -((p - 3.0) ** 2), "max")
+    transformation = mm.per_player(optax.lbfgs(), "max")
+
+    def body(carry, _):
+        player, state = carry
+        gradient = game.gradient(player)
+        update, state = transformation.update(
+            gradient,
+            state,
+            player,
+            value=-game.payoff(player),
+            grad=-gradient,
+            value_fn=lambda p: -game.payoff(p),
+        )
+        return (optax.apply_updates(player, update), state), None
+
+    start = jnp.zeros(())
+    (player, _), _ = jax.lax.scan(body, (start, transformation.init(start)), None, length=3)
+    assert player == pytest.approx(3.0, abs=1e-6)
+
+
+# Against loops written by hand --------------------------------------------------------------------
+
+OPTIMIZERS = {
+    "sgd": lambda sign: optax.sgd(sign * 0.1),
+    "momentum": lambda sign: optax.sgd(sign * 0.05, momentum=0.5),
+    "adam": lambda sign: optax.adam(sign * 0.05, b1=0.5),
+    "schedule": lambda sign: optax.sgd(optax.linear_schedule(sign * 0.2, sign * 0.02, 10)),
+    "optimistic": lambda sign: optax.optimistic_gradient_descent(sign * 0.1),
+}
+
+
+def by_hand(tx_x, tx_y, steps: int) -> dict:
+    """Simultaneous descent-ascent as one writes it with two optax optimizers."""
+
+    def body(carry, _):
+        x, y, state_x, state_y = carry
+        gradient = jax.grad(payoff)({"x": x, "y": y})
+        update_x, state_x = tx_x.update(gradient["x"], state_x, x)
+        update_y, state_y = tx_y.update(gradient["y"], state_y, y)
+        after: Any = optax.apply_updates(x, update_x), optax.apply_updates(y, update_y)
+        return (*after, state_x, state_y), after
+
+    x: Any = jnp.asarray(PLAYERS["x"])
+    y: Any = jnp.asarray(PLAYERS["y"])
+    rows: Any = jax.lax.scan(body, (x, y, tx_x.init(x), tx_y.init(y)), None, length=steps)[1]
+    return {"x": jnp.concatenate([x[None], rows[0]]), "y": jnp.concatenate([y[None], rows[1]])}
+
+
+@pytest.mark.parametrize("x", OPTIMIZERS)
+def test_iterates_are_those_of_a_loop_by_hand(x):
+    """A different optimizer per player; the maximiser's with a negative learning rate by hand."""
+    y = {"adam": "momentum"}.get(x, "adam")
+    optimizer = {"x": OPTIMIZERS[x](1), "y": OPTIMIZERS[y](1)}
+    rows = iterates(GAME, PLAYERS, mm.GradientDescentAscent(optimizer), 40)
+    assert_equal(rows, by_hand(OPTIMIZERS[x](1), OPTIMIZERS[y](-1), 40), rtol=0, atol=1e-12)
+
+
+def test_optimistic_gradient_is_optaxs():
+    """`optimistic_gradient_descent` under plain descent-ascent starts with g₋₁ = g₀ too."""
+    ours = iterates(GAME, PLAYERS, mm.OptimisticGradient(0.1), 40)
+    optimistic = optax.optimistic_gradient_descent(0.1)
+    theirs = iterates(GAME, PLAYERS, mm.GradientDescentAscent(optimistic), 40)
+    assert_equal(ours, theirs, rtol=0, atol=1e-13)
+
+
+def test_optimistic_adam_by_hand():
+    """z⁺ = z - 2u_k + u_{k-1} with u Adam's direction."""
+
+    def body(carry, _):
+        players, states, before, first = carry
+        gradient = jax.grad(payoff)(players)
+        ascent = {"x": gradient["x"], "y": -gradient["y"]}
+        update, states = adam.update(ascent, states, players)
+        before = jax.tree.map(lambda u, b: jnp.where(first, u, b), update, before)
+        players = jax.tree.map(lambda z, u, b: z + 2 * u - b, players, update, before)
+        return (players, states, update, jnp.asarray(False)), players
+
+    adam = optax.adam(0.05, b1=0.5)
+    start = jax.tree.map(jnp.asarray, PLAYERS)
+    zeros = jax.tree.map(jnp.zeros_like, start)
+    _, rows = jax.lax.scan(
+        body, (start, adam.init(start), zeros, jnp.asarray(True)), None, length=40
+    )
+    ours = iterates(GAME, PLAYERS, mm.OptimisticGradient(optax.adam(0.05, b1=0.5)), 40)
+    assert_equal(jax.tree.map(lambda row: row[1:], ours), rows, rtol=0, atol=1e-12)
+
+
+# Schedules and hyperparameters --------------------------------------------------------------------
+
+
+def test_a_schedule_counts_steps():
+    """η_k = schedule(k), k = 0, 1, ...: after k steps of constant gradient 1 the player has moved
+    by the sum of the first k step sizes."""
+    game = mm.Game(lambda p: p["x"] + p["y"], ROLES)
+    start = {"x": jnp.zeros(()), "y": jnp.zeros(())}
+    for solver in (mm.GradientDescentAscent, mm.ExtraGradient, mm.AlternatingGradientDescentAscent):
+        rows = iterates(game, start, solver(lambda count: 1.0 / (count + 1.0)), 20)
+        moved = np.cumsum(1 / np.arange(1.0, 21))
+        assert_equal(rows["y"][1:], moved, rtol=1e-14)
+        assert_equal(rows["x"][1:], -moved, rtol=1e-14)
+
+
+@pytest.mark.parametrize(
+    "solver",
+    [mm.GradientDescentAscent, mm.AlternatingGradientDescentAscent, mm.OptimisticGradient],
+)
+def test_alternating_and_optimistic_keep_one_state_per_player(solver):
+    """Moments advance once per step, whatever the solver: Adam's count after k steps is k."""
+    method = solver({"x": optax.adam(0.1), "y": optax.adam(0.2)})
+    players = jax.tree.map(jnp.asarray, PLAYERS)
+    state = method.init(GAME, players)
+    for _ in range(3):
+        players, state = method.step(GAME, players, state)
+    counts = [
+        int(np.asarray(part.count))
+        for part in jax.tree.leaves(
+            state, is_leaf=lambda part: isinstance(part, optax.ScaleByAdamState)
+        )
+        if isinstance(part, optax.ScaleByAdamState)
+    ]
+    assert counts == [3, 3]
+
+
+def test_two_timescales_converge_to_the_same_point():
+    """Different step sizes per role change the way, not the solution, which is 0."""
+    for optimizer in (0.2, {"min": 0.05, "max": 0.2}, {"x": 0.2, "y": 0.05}):
+        solution = mm.solve(GAME, PLAYERS, mm.GradientDescentAscent(optimizer))
+        assert solution.success
+        assert_equal(solution.players, jax.tree.map(jnp.zeros_like, PLAYERS), atol=1e-7)
+
+
+# Players with holes -------------------------------------------------------------------------------
+
+
+class Callable(eqx.Module):
+    """A module that can be called, as every neural network can: optax takes callables among labels
+    and masks for functions, so the engine must never hand it one."""
+
+    weight: jax.Array
+
+    def __call__(self, x):
+        return self.weight * x
+
+
+def test_players_may_be_callable_modules():
+    """The whole tree of players may be one module with a `__call__`, such as a network."""
+    game = mm.Game(lambda model: (model(2.0) - 3.0) ** 2, "min")
+    solution = mm.solve(game, Callable(jnp.asarray(0.0)), mm.GradientDescentAscent(0.1))
+    assert solution.players.weight == pytest.approx(1.5, abs=1e-8)
