@@ -260,6 +260,9 @@ def test_traces_fit_into_memory():
         (SADDLE.replace("scale *", "missing *"), "the payoff raised NameError: name 'missing'"),
         (SADDLE.replace("(0.0, 0.0)", "{'x': 0.0}"), "the solution of the example is not struct"),
         (SADDLE.replace("(1.0, 1.0)", "(1, 1)"), "players[0] has dtype int32"),
+        (SADDLE.replace("(0.0, 0.0)", "None, 3"), "game.py has the solver 3: expected a solver"),
+        (SADDLE.replace("(0.0, 0.0)", "None, None, 3"), "has the metric 3: expected a metric, or"),
+        (SADDLE.replace("(0.0, 0.0)", "None, None, None, 3"), "has the summary 3: expected a func"),
     ],
 )
 @pytest.mark.usefixtures("as_users_run_it")
@@ -319,6 +322,13 @@ def test_bad_numbers(run, saddle, flags):
     status, _, err = run("solve", saddle, *flags)
     assert status == 2 and err.count("\n") == 1
     assert flags[0].strip("-").replace("-", "_") in err
+
+
+def test_a_summary_that_is_none(run, written):
+    game = written(SADDLE.replace("(0.0, 0.0)", "None, None, None, lambda players: 3"))
+    status, out, err = run("solve", game, *QUICK)
+    assert status == 2 and "converged after" in out
+    assert err == "minimax: error: the summary of the example returned 3: expected a dict.\n"
 
 
 def test_what_a_user_s_code_raises_while_solving(run, written):

@@ -3,6 +3,9 @@
 The examples of the solvers are made for operators with L <= 1.
 """
 
+import subprocess
+import sys
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -269,6 +272,33 @@ def test_moving_the_game_moves_the_iterates(name):
     expected = jax.tree.map(lambda row, s: row + s, iterates(game, z, solver, STEPS), t)
     # A method may probe F at a distance of 1e-4, which costs four digits.
     assert_close(rows, expected, ulps=1e4 * 100 * STEPS)
+
+
+NOT_FINITE = """
+import importlib, sys
+import jax.numpy as jnp
+import minimax as mm
+
+game = mm.Game(lambda p: jnp.sqrt(p["x"]) * p["y"], {"x": "min", "y": "max"})
+for name in sys.argv[1:]:
+    solver = importlib.import_module(f"minimax._solvers.{name}").example()
+    solution = mm.solve(game, {"x": 0.0, "y": 1.0}, solver, max_steps=100)
+    print(name, solution.status.name, flush=True)
+"""
+
+
+def test_a_gradient_that_is_not_finite_ends_the_run():
+    """√x at 0 has an infinite slope: the status says so. In a process of its own, because a method
+    that looks for a step size may look for ever."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", NOT_FINITE, *EXAMPLES], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        answers, _ = process.communicate(timeout=120)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        answers, _ = process.communicate()
+    assert answers.split() == [word for name in EXAMPLES for word in (name, "nonfinite")]
 
 
 # What it says of itself ---------------------------------------------------------------------------

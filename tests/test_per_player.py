@@ -1,5 +1,6 @@
 """How players move: `per_player` gives each its own optax transformation, with the right sign."""
 
+import itertools
 from typing import Any
 
 import equinox as eqx
@@ -139,6 +140,39 @@ def test_a_maximiser_by_line_search_climbs():
     start = jnp.zeros(())
     (player, _), _ = jax.lax.scan(body, (start, transformation.init(start)), None, length=3)
     assert player == pytest.approx(3.0, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "solver",
+    [
+        mm.GradientDescentAscent,
+        mm.AlternatingGradientDescentAscent,
+        mm.ExtraGradient,
+        mm.OptimisticGradient,
+    ],
+)
+def test_optimizers_keep_the_dtype_of_the_players(solver):
+    """A step size may be a Python number, an array of another dtype or inside optax: players, state
+    and moments keep their dtypes, in x64 mode and not, or `lax.scan` would refuse them."""
+    for x64, dtypes in ((False, ["float32", "bfloat16"]), (True, ["float32", "float64"])):
+        with jax.enable_x64(x64):
+            optimizers = [
+                jnp.asarray(0.1),
+                np.float64(0.1),
+                optax.linear_schedule(0.1, 0.2, 10),
+                optax.sgd(jnp.asarray(0.1), momentum=0.9),
+                optax.adamw(jnp.asarray(0.1), weight_decay=0.1),
+                optax.inject_hyperparams(optax.adam)(learning_rate=0.1),
+                optax.optimistic_gradient_descent(jnp.asarray(0.1)),
+            ]
+            for optimizer, dtype in itertools.product(optimizers, dtypes):
+                method = solver(optimizer)
+                z = {name: jnp.asarray(player, dtype) for name, player in PLAYERS.items()}
+                before = jax.eval_shape(lambda z=z, method=method: (z, method.init(GAME, z)))
+                after = jax.eval_shape(lambda args, method=method: method.step(GAME, *args), before)
+                assert jax.tree.structure(before) == jax.tree.structure(after)
+                for old, new in zip(*map(jax.tree.leaves, (before, after)), strict=True):
+                    assert (old.shape, old.dtype) == (new.shape, new.dtype)
 
 
 # Against loops written by hand --------------------------------------------------------------------

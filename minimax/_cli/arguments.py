@@ -58,6 +58,5 @@ def parse(arguments: list[str]) -> Request:
             return Request(path, example, options)
         case ["solve", *_]:
             raise mm.GameError("the file comes first: minimax solve FILE [flags].")
-        case [command, *_]:
-            raise mm.GameError(f"there is no command {command!r}: try minimax solve FILE.")
-    raise AssertionError("every list of strings has been matched")
+        case _:
+            raise mm.GameError(f"there is no command {arguments[0]!r}: try minimax solve FILE.")

@@ -48,14 +48,24 @@ def load_example(file: pathlib.Path, example: Callable[[], Any]) -> mm.Example:
     """
     with blamed_on(file):
         returned = example()
-    if isinstance(returned, mm.Example):
-        return returned
-    if isinstance(returned, tuple) and 2 <= len(returned) <= len(mm.Example._fields):
-        return mm.Example(*returned)
-    raise mm.GameError(
-        f"example() in {file} returned {type(returned).__name__}: expected "
-        "mm.Example(game, players), or the tuple (game, players)."
-    )
+    if not isinstance(returned, mm.Example):
+        if not isinstance(returned, tuple) or not 2 <= len(returned) <= len(mm.Example._fields):
+            raise mm.GameError(
+                f"example() in {file} returned {type(returned).__name__}: expected "
+                "mm.Example(game, players), or the tuple (game, players)."
+            )
+        returned = mm.Example(*returned)
+    for name, fits, expected in (
+        ("solver", isinstance(returned.solver, mm.AbstractSolver), "a solver"),
+        ("metric", isinstance(returned.metric, mm.AbstractMetric), "a metric"),
+        ("summary", callable(returned.summary), "a function of the players"),
+    ):
+        given = getattr(returned, name)
+        if given is not None and not fits:
+            raise mm.GameError(
+                f"example() in {file} has the {name} {given!r}: expected {expected}, or None."
+            )
+    return returned
 
 
 @contextlib.contextmanager

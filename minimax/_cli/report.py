@@ -51,8 +51,13 @@ def show_solution(
         _show("distance", f"{distance:.3g} from the known solution")
 
 
-def show_summary(summary: dict[str, Any]) -> None:
-    """Prints what the players mean in the game's own words: numbers, texts and tables."""
+def show_summary(summary: Any) -> None:
+    """Prints what the players mean in the game's own words: numbers, texts and tables.
+
+    **Raises:** `GameError` where the summary is no dict.
+    """
+    if not isinstance(summary, dict):
+        raise mm.GameError(f"the summary of the example returned {summary!r}: expected a dict.")
     plain = {name: entry for name, entry in summary.items() if not isinstance(entry, dict)}
     if plain:
         print()

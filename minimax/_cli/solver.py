@@ -35,14 +35,13 @@ def choose_solver(
         return example.solver if step_size is None else _with_step_size(example.solver, step_size)
     solver = _solver_named(name)
     field = _step_size_field(solver)
-    needed = {each.name for each in dataclasses.fields(solver) if _is_required(each)}
-    if field is None or field not in needed:
-        if step_size is not None:
-            raise mm.GameError(f"{solver.__name__} takes no step size: leave --step-size out.")
+    if field is None and step_size is not None:
+        raise mm.GameError(f"{solver.__name__} takes no step size: leave --step-size out.")
+    if field is None or (step_size is None and not _is_required(field)):
         return solver()
     if step_size is None:
         step_size = default_step_size(example.game, example.players)
-    return solver(**{field: step_size})
+    return solver(**{field.name: step_size})
 
 
 def default_step_size(game: mm.AbstractGame, players: PyTree) -> float:
@@ -97,7 +96,7 @@ def _with_step_size(solver: mm.AbstractSolver | None, step_size: float) -> mm.Ab
         raise mm.GameError(
             f"{own} takes no step size: name one that does, for example --solver extra-gradient."
         )
-    return dataclasses.replace(solver, **{field: step_size})
+    return dataclasses.replace(solver, **{field.name: step_size})
 
 
 def _solver_named(name: str) -> type[mm.AbstractSolver]:
@@ -129,9 +128,9 @@ def _can_be_given(field: dataclasses.Field) -> bool:
     return not _is_required(field) or field.name in _STEP_SIZES
 
 
-def _step_size_field(solver: type[mm.AbstractSolver]) -> str | None:
-    names = (field.name for field in dataclasses.fields(solver))
-    return next((name for name in names if name in _STEP_SIZES), None)
+def _step_size_field(solver: type[mm.AbstractSolver]) -> dataclasses.Field | None:
+    fields = dataclasses.fields(solver)
+    return next((field for field in fields if field.name in _STEP_SIZES), None)
 
 
 def _is_required(field: dataclasses.Field) -> bool:

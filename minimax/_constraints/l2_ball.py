@@ -58,6 +58,7 @@ def _polar(x: Float[Array, "*batch n"]) -> tuple[Array, Array]:
     """‖x‖ and x/‖x‖ (0 at 0, with finite derivatives there); no square over- or underflows."""
     largest = jax.lax.stop_gradient(jnp.max(jnp.abs(x), axis=-1, keepdims=True))
     scale = jnp.where(largest > 0, largest, 1)
-    squares = jnp.sum((x / scale) ** 2, axis=-1, keepdims=True)
-    norm = scale * jnp.sqrt(jnp.where(squares > 0, squares, 1)) * (squares > 0)
-    return norm, x / jnp.where(squares > 0, norm, 1)
+    scaled = x / scale
+    squares = jnp.sum(scaled**2, axis=-1, keepdims=True)
+    length = jnp.sqrt(jnp.where(squares > 0, squares, 1))
+    return scale * length * (squares > 0), scaled / length
