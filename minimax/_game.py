@@ -9,7 +9,7 @@ and every player descends its own block of $F$. A zero-sum game is the case of o
 
 import abc
 from collections.abc import Callable
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, cast, final
 
 import equinox as eqx
 import jax
@@ -51,8 +51,12 @@ class AbstractGame(eqx.Module):
     ```
     """
 
-    roles: eqx.AbstractVar[PyTree]
-    constraints = None
+    if TYPE_CHECKING:  # where an abstract field would be taken for an argument of every game
+        roles = cast(Any, ...)
+        constraints = cast(Any, None)
+    else:
+        roles: eqx.AbstractVar[PyTree]
+        constraints = None
 
     @abc.abstractmethod
     def payoff(self, players: PyTree, data: PyTree = None) -> PyTree:
@@ -124,6 +128,21 @@ class AbstractGame(eqx.Module):
             ),
             players,
             direction,
+            self.constraint_of_each(players),
+        )
+
+    def displacement(self, players: PyTree, direction: PyTree, step_size: ArrayLike) -> PyTree:
+        """How far a proximal step goes back, `players - prox_step(...)`, exact where players are
+        free or in a box: no small step is lost to the rounding of a large player."""
+        players = as_players(players)
+        return _tree.map_variables(
+            lambda d, x, constraint: (
+                jnp.asarray(step_size, x.dtype) * d
+                if constraint is None
+                else constraint.displacement(x, d, jnp.asarray(step_size, x.dtype))
+            ),
+            direction,
+            players,
             self.constraint_of_each(players),
         )
 

@@ -100,11 +100,16 @@ def run(
     """
 
     def look(before: Outcome, after: Progress) -> Outcome:
-        size = _tree.largest(after.players)
-        finite = jnp.isfinite(size)
+        size, residual, value = (
+            _tree.largest(after.players),
+            problem.residual(after),
+            problem.value(after),
+        )
+        finite = jnp.isfinite(size) & jnp.isfinite(_tree.largest(value)) & ~jnp.isnan(residual)
         # A branch, and not a choice entry by entry, which would compile a kernel for each leaf.
         progress = _unless(~finite, lambda: after, before.progress)
-        residual, value = problem.residual(progress), problem.value(progress)
+        residual = jnp.where(finite, residual, before.residual)
+        value = _tree.where(finite, value, before.value)
         unseen = before.status == _UNSEEN
         first_size = jnp.where(unseen, size, before.first_size)
         first_residual = jnp.where(unseen, residual, before.first_residual)
@@ -153,10 +158,14 @@ def _unseen(problem: Problem, start: Progress, max_steps: int, record: int | Non
         return _row(problem, start, problem.residual(start), problem.value(start))
 
     row = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(first_row))
+    unknown = jax.tree.map(
+        lambda leaf: jnp.full_like(leaf, jnp.nan), (row["residual"], row["value"])
+    )
     trace = None if record is None else Trace.empty(-(-max_steps // record) + 1, **row)
     status = jnp.asarray(_UNSEEN, jnp.int32)
-    residual, size = row["residual"], jnp.zeros_like(_tree.largest(start.players))
-    return Outcome(start, residual, row["value"], status, residual, size, trace)
+    residual, value = unknown
+    size = jnp.zeros_like(_tree.largest(start.players))
+    return Outcome(start, residual, value, status, residual, size, trace)
 
 
 def _row(problem: Problem, progress: Progress, residual: Array, value: PyTree) -> dict[str, PyTree]:

@@ -40,8 +40,9 @@ _MESSAGES = {
         "ExtraGradient; if it still happens, the game may have no saddle point."
     ),
     Status.nonfinite: (
-        "A player became infinite or NaN; the players returned are the last that were checked and "
-        "finite. Lower the step size, or look at the payoff there: game.gradient(sol.players)."
+        "Players, payoff or metric became infinite or NaN; the players returned are the last that "
+        "were looked at and finite. Lower the step size, start elsewhere, or look at the payoff "
+        "there: game.value(sol.players), game.gradient(sol.players)."
     ),
 }
 

@@ -50,8 +50,8 @@ def solve(
     **Arguments:**
 
     - `game`: an `AbstractGame`.
-    - `players`: where to start; any pytree of floating-point arrays. The answer has its structure
-      and dtypes.
+    - `players`: where to start; any pytree of floating-point arrays, projected on the constraints
+      first. The answer has its structure and dtypes.
     - `solver`: the method; by default `AdaptiveExtraGradient()`, which has nothing to tune.
     - `data`: handed to the payoff as its second argument, if given.
     - `max_steps`: how many steps to make at most.
@@ -109,7 +109,7 @@ def _solve(
 ) -> Solution:
     check_game(problem.game, players, problem.data)
     problem.metric.check(problem.game, players)
-    start = problem.start(players) if state is None else state
+    start = problem.start(problem.game.project(players)) if state is None else state
     outcome = _loop.run(problem, start, max_steps, check_every, record)
     progress = outcome.progress
     return Solution(

@@ -84,19 +84,25 @@ def add_scaled(tree: PyTree, scalar: Any, other: PyTree) -> PyTree:
 def where(condition: Any, tree: PyTree, other: PyTree) -> PyTree:
     """Leafwise choice between two trees of equal structure by one scalar condition."""
     return jax.tree.map(
-        lambda a, b: jnp.where(condition, a, b) if eqx.is_array_like(a) else a, tree, other
+        lambda a, b: jnp.where(condition, a, b) if eqx.is_array(a) else a, tree, other
     )
 
 
 def dot(tree: PyTree, other: PyTree) -> Float[Array, ""]:
     """Inner product over all variables."""
-    products = jax.tree.map(lambda a, b: jnp.sum(a * b), variables(tree), variables(other))
-    return _total(products)
+
+    def of_leaves(a: Array, b: Array) -> Array:
+        # Half precision has neither the range nor the digits for a sum of squares.
+        dtype = jnp.promote_types(a.dtype, jnp.float32)
+        return jnp.sum(a.astype(dtype) * b.astype(dtype))
+
+    return _total(jax.tree.map(of_leaves, variables(tree), variables(other)))
 
 
 def norm(tree: PyTree) -> Float[Array, ""]:
-    """Euclidean norm over all variables."""
-    return jnp.sqrt(dot(tree, tree))
+    """Euclidean norm over all variables, with a finite derivative at zero."""
+    squares = dot(tree, tree)
+    return jnp.sqrt(jnp.where(squares == 0, 1, squares)) * (squares != 0)
 
 
 def largest(tree: PyTree) -> Float[Array, ""]:

@@ -3,6 +3,7 @@
 import abc
 
 import equinox as eqx
+import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
 
@@ -20,6 +21,19 @@ class AbstractConstraint(eqx.Module):
         step_size: ArrayLike,
     ) -> Float[Array, "*shape"]:
         r"""The proximal step $\arg\min_u \langle d, u\rangle + g(u) + D(u, \text{point})/\eta$."""
+
+    def displacement(
+        self,
+        point: Float[Array, "*shape"],
+        direction: Float[Array, "*shape"],
+        step_size: ArrayLike,
+    ) -> Float[Array, "*shape"]:
+        """How far a proximal step goes back, `point - prox_step(point, direction, step_size)`.
+
+        A constraint that can compute it without taking the difference should: a small step away
+        from a large point is lost to rounding, and a residual of zero would be wrong.
+        """
+        return point - self.prox_step(point, direction, step_size)
 
     @abc.abstractmethod
     def project(self, point: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
@@ -44,3 +58,10 @@ class AbstractCompactSet(AbstractSet):
     @abc.abstractmethod
     def linear_minimizer(self, direction: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         r"""A point of the set that minimises $\langle \text{direction}, u\rangle$."""
+
+    def gap(
+        self, point: Float[Array, "*shape"], direction: Float[Array, "*shape"]
+    ) -> Float[Array, ""]:
+        r"""$\max_u \langle \text{direction}, \text{point} - u\rangle$ over the set: what moving
+        could gain."""
+        return jnp.sum(direction * (point - self.linear_minimizer(direction)))

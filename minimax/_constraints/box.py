@@ -2,7 +2,7 @@
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, ArrayLike, Float
 
 from minimax._constraints.base import AbstractCompactSet
 from minimax._errors import GameError, is_known
@@ -39,6 +39,16 @@ class Box(AbstractCompactSet):
 
     def project(self, point: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         return jnp.clip(point, self.lower.astype(point.dtype), self.upper.astype(point.dtype))
+
+    def displacement(
+        self,
+        point: Float[Array, "*shape"],
+        direction: Float[Array, "*shape"],
+        step_size: ArrayLike,
+    ) -> Float[Array, "*shape"]:
+        to_upper = point - self.upper.astype(point.dtype)
+        to_lower = point - self.lower.astype(point.dtype)
+        return jnp.clip(step_size * direction, to_upper, to_lower)
 
     def linear_minimizer(self, direction: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         indifferent = self.project(jnp.zeros_like(direction))

@@ -3,7 +3,7 @@
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, ArrayLike, Float
 
 from minimax._constraints._axis import along
 from minimax._constraints.base import AbstractCompactSet
@@ -15,7 +15,7 @@ class L2Ball(AbstractCompactSet):
 
     **Arguments:**
 
-    - `radius`: a non-negative scalar.
+    - `radius`: a finite scalar, not negative.
     - `axis`: the axis along which the norm is taken; the others are a batch of balls. `None` takes
       the whole leaf as one vector, so a matrix is held in a Frobenius ball.
 
@@ -34,11 +34,28 @@ class L2Ball(AbstractCompactSet):
     axis: int | None = eqx.field(default=-1, static=True)
 
     def __check_init__(self) -> None:
-        if self.radius.ndim != 0 or (is_known(self.radius) and not self.radius >= 0):
-            raise GameError(f"L2Ball needs one radius >= 0; it got {self.radius}.")
+        fits = not is_known(self.radius) or bool(
+            jnp.all((self.radius >= 0) & jnp.isfinite(self.radius))
+        )
+        if self.radius.ndim != 0 or not fits:
+            raise GameError(f"L2Ball needs one finite radius >= 0; it got {self.radius}.")
 
     def project(self, point: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         return along(self.axis, lambda x: _shrink(x, self.radius.astype(x.dtype)), point)
+
+    def displacement(
+        self,
+        point: Float[Array, "*shape"],
+        direction: Float[Array, "*shape"],
+        step_size: ArrayLike,
+    ) -> Float[Array, "*shape"]:
+        step = step_size * direction
+        stays_inside = along(
+            self.axis,
+            lambda x: jnp.broadcast_to(_polar(x)[0] <= self.radius.astype(x.dtype), x.shape),
+            point - step,
+        )
+        return jnp.where(stays_inside, step, point - self.project(point - step))
 
     def linear_minimizer(self, direction: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         return along(self.axis, lambda d: -self.radius.astype(d.dtype) * _polar(d)[1], direction)
@@ -56,7 +73,7 @@ def _shrink(x: Float[Array, "*batch n"], radius: Array) -> Float[Array, "*batch 
 
 def _polar(x: Float[Array, "*batch n"]) -> tuple[Array, Array]:
     """‖x‖ and x/‖x‖ (0 at 0, with finite derivatives there); no square over- or underflows."""
-    largest = jax.lax.stop_gradient(jnp.max(jnp.abs(x), axis=-1, keepdims=True))
+    largest = jax.lax.stop_gradient(jnp.max(jnp.abs(x), axis=-1, keepdims=True, initial=0))
     scale = jnp.where(largest > 0, largest, 1)
     scaled = x / scale
     squares = jnp.sum(scaled**2, axis=-1, keepdims=True)

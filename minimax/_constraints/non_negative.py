@@ -1,7 +1,7 @@
 """The non-negative orthant: multipliers of inequality constraints."""
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, ArrayLike, Float
 
 from minimax._constraints.base import AbstractSet
 
@@ -20,6 +20,14 @@ class NonNegative(AbstractSet):
 
     def project(self, point: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         return jnp.maximum(point, 0)
+
+    def displacement(
+        self,
+        point: Float[Array, "*shape"],
+        direction: Float[Array, "*shape"],
+        step_size: ArrayLike,
+    ) -> Float[Array, "*shape"]:
+        return jnp.minimum(step_size * direction, point)
 
 
 def example() -> NonNegative:

@@ -7,6 +7,7 @@ from jaxtyping import Array, Float
 
 from minimax._constraints._axis import along
 from minimax._constraints.base import AbstractCompactSet
+from minimax._errors import GameError
 
 
 class Simplex(AbstractCompactSet):
@@ -37,18 +38,34 @@ class Simplex(AbstractCompactSet):
     def linear_minimizer(self, direction: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         return along(self.axis, _best_vertex, direction)
 
+    def gap(
+        self, point: Float[Array, "*shape"], direction: Float[Array, "*shape"]
+    ) -> Float[Array, ""]:
+        # A constant added to the direction changes nothing, so take its least entry off: entries
+        # that sum to one only up to rounding would otherwise be multiplied by the offset.
+        def excess(d: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
+            return d - jnp.min(d, axis=-1, keepdims=True)
+
+        return jnp.sum(point * along(self.axis, excess, direction))
+
 
 def example() -> Simplex:
     """For the tests that every constraint passes: an instance for leaves of any shape."""
     return Simplex()
 
 
-def _project(x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
+def _project(point: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
+    if point.shape[-1] == 0:
+        raise GameError("Simplex has no point with no entries: expected an axis of length >= 1.")
     # Shifting all entries moves no projection; it keeps the threshold's arithmetic near zero, so
     # that the largest entry is always kept however large the entries are.
-    x = x - jnp.max(jax.lax.stop_gradient(x), axis=-1, keepdims=True)
+    x = point.astype(jnp.promote_types(point.dtype, jnp.float32))  # half precision cannot count
+    largest = jnp.max(jax.lax.stop_gradient(x), axis=-1, keepdims=True)
+    x = x - largest
     kept = _support(jax.lax.stop_gradient(x))
-    return jnp.maximum(x - _threshold(x, kept), 0) * kept
+    projected = jnp.maximum(x - _threshold(x, kept), 0) * kept
+    # No comparison with NaN holds, so it would come out as zeros, which look like an answer.
+    return jnp.where(jnp.isfinite(largest), projected, jnp.nan).astype(point.dtype)
 
 
 def _support(x: Float[Array, "*batch n"]) -> Array:

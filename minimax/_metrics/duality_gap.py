@@ -1,8 +1,10 @@
 """The duality gap on compact sets."""
 
+import functools
 from typing import final
 
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
 from minimax import _tree
@@ -10,6 +12,7 @@ from minimax._constraints.base import AbstractCompactSet
 from minimax._errors import GameError
 from minimax._game import AbstractGame
 from minimax._metrics.base import AbstractMetric
+from minimax._players import as_players
 
 
 @final
@@ -18,10 +21,11 @@ class DualityGap(AbstractMetric):
 
     Where the payoff is linear in each player's own variables (matrix games, bilinear games), this
     is exactly $\max_{y'} f(x, y') - \min_{x'} f(x', y)$: what the players could still gain. Where
-    it is convex-concave, it is an upper bound of that. In units of the payoff.
+    it is convex-concave, it is an upper bound of that. In units of the payoff; infinite for players
+    outside their sets.
 
-    **Raises:** `GameError` where a player is free or its set is not compact, because then the gap
-    is infinite almost everywhere.
+    **Raises:** `GameError` where a player is free or its set is unbounded by its kind, such as
+    `NonNegative`, because then the gap is infinite almost everywhere.
 
     ```python
     >>> import jax.numpy as jnp
@@ -39,18 +43,23 @@ class DualityGap(AbstractMetric):
         self, game: AbstractGame, players: PyTree, data: PyTree = None
     ) -> Float[Array, ""]:
         self.check(game, players)
-        operator = game.operator(players, data)
-        best = _tree.map_variables(
-            lambda direction, constraint: constraint.linear_minimizer(direction),
-            operator,
-            game.constraint_of_each(players),
+        players = as_players(players)
+        variables = _tree.variables(players)
+        gaps = jax.tree.map(
+            lambda x, direction, constraint: constraint.gap(x, direction),
+            variables,
+            game.operator(players, data),
+            game.constraint_of_each(variables),
         )
-        return _tree.dot(operator, _tree.subtract(players, best))
+        gap = functools.reduce(jnp.add, jax.tree.leaves(gaps))
+        outside = _tree.largest(_tree.subtract(variables, game.project(variables)))
+        rounding = max(jnp.finfo(x.dtype).eps for x in jax.tree.leaves(variables))
+        feasible = outside <= 100 * rounding * (1 + _tree.largest(variables))
+        return jnp.where(feasible, gap, jnp.where(jnp.isnan(outside), jnp.nan, jnp.inf))
 
     def check(self, game: AbstractGame, players: PyTree) -> None:
-        constraints = game.constraint_of_each(players)
-        variables = jax.tree_util.tree_leaves_with_path(_tree.variables(players))
-        structure = jax.tree.structure(_tree.variables(players))
+        variables, structure = jax.tree_util.tree_flatten_with_path(_tree.variables(players))
+        constraints = game.constraint_of_each(_tree.variables(players))
         for (path, _), constraint in zip(
             variables, structure.flatten_up_to(constraints), strict=True
         ):

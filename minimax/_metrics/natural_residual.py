@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
 from minimax import _tree
+from minimax._errors import GameError, is_known
 from minimax._game import AbstractGame
 from minimax._metrics.base import AbstractMetric
 
@@ -21,7 +22,10 @@ class NaturalResidual(AbstractMetric):
 
     **Arguments:**
 
-    - `step_size`: $\eta > 0$. The residual does not grow with it.
+    - `step_size`: $\eta > 0$. The residual does not grow with it; on compact sets it is at most
+      their diameter over $\eta$, so a large step size makes every point look good.
+
+    **Raises:** `GameError` for a step size that is not positive and finite.
 
     ```python
     >>> import minimax as mm
@@ -37,11 +41,17 @@ class NaturalResidual(AbstractMetric):
 
     step_size: Array = eqx.field(default=1.0, converter=jnp.asarray)
 
+    def __check_init__(self) -> None:
+        if is_known(self.step_size) and not 0 < float(self.step_size) < float("inf"):
+            raise GameError(
+                f"NaturalResidual needs a finite step size > 0; it got {self.step_size}."
+            )
+
     def __call__(
         self, game: AbstractGame, players: PyTree, data: PyTree = None
     ) -> Float[Array, ""]:
-        moved = game.prox_step(players, game.operator(players, data), self.step_size)
-        distance = _tree.norm(_tree.subtract(players, moved))
+        back = game.displacement(players, game.operator(players, data), self.step_size)
+        distance = _tree.norm(back)
         return distance / self.step_size.astype(distance.dtype)
 
 

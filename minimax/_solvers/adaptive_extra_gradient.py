@@ -1,4 +1,4 @@
-"""Extragradient that finds its own step size, restarts at its average, and keeps the best point."""
+"""Extragradient that finds its own step size and restarts at its average."""
 
 from typing import NamedTuple, final
 
@@ -11,6 +11,8 @@ from minimax import _tree
 from minimax._game import AbstractGame
 from minimax._solvers.base import AbstractSolver
 
+_MOST_ATTEMPTS = 100  # at least a factor 0.7 each: from any step size to none
+
 
 class Point(NamedTuple):
     """Players z, the operator F(z) there, and the residual ‖z - P(z - ηF(z))‖/η."""
@@ -22,12 +24,12 @@ class Point(NamedTuple):
 
 class Epoch(NamedTuple):
     """What happened since the last restart: `steps`; the sum of their step sizes, `weight`; the
-    average of their midpoints with these weights; and the residual that the epoch began with."""
+    average of their midpoints with these weights; and the point that the epoch began at."""
 
     steps: Int[Array, ""]
     weight: Float[Array, ""]
     average: PyTree
-    first_residual: Float[Array, ""]
+    first: Point
 
 
 class AdaptiveExtraGradientState(NamedTuple):
@@ -45,13 +47,14 @@ class AdaptiveExtraGradientState(NamedTuple):
 
 
 class _Trial(NamedTuple):
-    """A look ahead: its step size, the midpoint w, F(w), η‖F(w) - F(z)‖/‖w - z‖, and how many
-    were tried."""
+    """A look ahead: its step size, the midpoint w, F(w), η‖F(w) - F(z)‖/‖w - z‖, ‖w - z‖, and how
+    many were tried."""
 
     step_size: Float[Array, ""]
     midpoint: PyTree
     operator: PyTree
     ratio: Float[Array, ""]
+    moved: Float[Array, ""]
     attempts: Int[Array, ""]
 
 
@@ -70,10 +73,12 @@ class AdaptiveExtraGradient(AbstractSolver):
       residual, is looked at; where it has `decrease` times the residual that the epoch began with,
       the method begins anew there. On bilinear games with condition number $\kappa$ this takes
       $O(\kappa)$ evaluations where extragradient takes $O(\kappa^2)$.
-    - *Guard.* Where the residual grows a hundredfold over the best, F is not monotone: the players
-      return to the best point, and from then on move by shorter steps that need only
+    - *Guard.* Where the residual grows a hundredfold over the best, F is hardly monotone: the
+      players return to the best point, and from then on move by shorter steps that need only
       $\rho$-comonotonicity with negative $\rho$ (CEG+), which also leave cycles. No theorem covers
-      the guard; it never acts where F is monotone.
+      the guard.
+
+    Residuals are compared at one step size, the present one, since they depend on it.
 
     Two evaluations per step, one for each backtrack, and one per look at the average.
 
@@ -131,7 +136,7 @@ class AdaptiveExtraGradient(AbstractSolver):
             _short_step(game, players, state.operator, trial),
             game.prox_step(players, trial.operator, trial.step_size),
         )
-        grows = (trial.ratio < self.contraction / 2) & (trial.ratio > 0)
+        grows = (trial.ratio < self.contraction / 2) & (trial.moved > 0)
         state = state._replace(
             step_size=jnp.where(grows, 1.2, 1.0).astype(trial.step_size.dtype) * trial.step_size,
             operator=game.operator(players, data),
@@ -164,13 +169,20 @@ class AdaptiveExtraGradient(AbstractSolver):
     ) -> Float[Array, ""]:
         """A first step size: the contraction over how fast F changes a little way along -F."""
         size = _tree.norm(operator)
-        reach = 1e-4 * jnp.maximum(1, _tree.norm(players))
+        finest = max(jnp.finfo(x.dtype).eps for x in jax.tree.leaves(_tree.variables(players)))
+        reach = max(1e-4, float(finest) ** 0.5) * jnp.maximum(1, _tree.norm(players))
         aside = _tree.add_scaled(players, -reach / jnp.where(size > 0, size, 1), operator)
         moved = _tree.norm(_tree.subtract(aside, players))
         changed = _tree.norm(_tree.subtract(game.operator(aside, data), operator))
-        known = (changed > 0) & jnp.isfinite(changed)
+        known = (changed > 0) & (moved > 0) & jnp.isfinite(changed)
         step_size = self.contraction * moved / jnp.where(known, changed, 1)
         return jnp.where(known, step_size, 1).astype(size.dtype)
+
+    def _again(
+        self, game: AbstractGame, players: PyTree, point: Point, state: AdaptiveExtraGradientState
+    ) -> Point:
+        """A point from before, with its residual at the present step size."""
+        return _point(game, eqx.combine(point.players, players), point.operator, state.step_size)
 
     def _backtrack(
         self,
@@ -187,16 +199,19 @@ class AdaptiveExtraGradient(AbstractSolver):
             step_size = jnp.where(last.attempts == 0, last.step_size, shrink * last.step_size)
             midpoint = game.prox_step(players, state.operator, step_size)
             operator = game.operator(midpoint, data)
-            moved = _tree.norm(_tree.subtract(midpoint, players))
+            moved = _tree.norm(game.displacement(players, state.operator, step_size))
             changed = _tree.norm(_tree.subtract(operator, state.operator))
             ratio = step_size * changed / jnp.where(moved > 0, moved, 1)
-            # A look ahead that is not finite failed; one below the rounding of z cannot.
-            ratio = jnp.where(moved <= floor, 0, jnp.where(jnp.isfinite(ratio), ratio, jnp.inf))
+            # A look ahead that is not finite failed; one below the rounding of z cannot, and
+            # where F is NaN at z itself, no step is short enough: let the loop find it.
+            ratio = jnp.where(jnp.isfinite(ratio), ratio, jnp.inf)
+            ratio = jnp.where((moved <= floor) | jnp.isnan(moved), 0, ratio)
             return _Trial(
                 step_size.astype(last.step_size.dtype),
                 _tree.variables(midpoint),
                 operator,
                 ratio.astype(last.ratio.dtype),
+                moved,
                 last.attempts + 1,
             )
 
@@ -205,9 +220,14 @@ class AdaptiveExtraGradient(AbstractSolver):
             _tree.variables(players),
             state.operator,
             jnp.full_like(state.step_size, jnp.inf),
+            jnp.zeros_like(state.step_size),
             jnp.zeros((), int),
         )
-        return jax.lax.while_loop(lambda trial: trial.ratio > self.contraction, attempt, untried)
+        return jax.lax.while_loop(
+            lambda trial: (trial.ratio > self.contraction) & (trial.attempts < _MOST_ATTEMPTS),
+            attempt,
+            untried,
+        )
 
     def _look(
         self,
@@ -223,16 +243,18 @@ class AdaptiveExtraGradient(AbstractSolver):
         candidate = _better(here, there)
 
         epoch = state.epoch
-        falls = candidate.residual <= self.decrease * epoch.first_residual
+        at_first = self._again(game, players, epoch.first, state).residual
+        at_best = self._again(game, players, state.best, state)
+        falls = candidate.residual <= self.decrease * at_first
         lasts_long = (
             (epoch.steps >= 10 * self.patience)
             & (2 * epoch.steps > state.steps)
-            & (candidate.residual <= 0.9 * epoch.first_residual)
+            & (candidate.residual <= 0.9 * at_first)
         )
         restart = falls | lasts_long
-        astray = ~(here.residual <= 100 * state.best.residual)
+        astray = ~(here.residual <= 100 * at_best.residual)
 
-        best = _better(candidate, state.best)
+        best = _better(candidate, at_best)
         target = _tree.where(astray, best, _tree.where(restart, candidate, here))
         begins = restart | astray
         return target.players, state._replace(
@@ -260,8 +282,7 @@ def _short_step(game: AbstractGame, players: PyTree, operator: PyTree, trial: _T
 def _point(
     game: AbstractGame, players: PyTree, operator: PyTree, step_size: Float[Array, ""]
 ) -> Point:
-    moved = game.prox_step(players, operator, step_size)
-    residual = _tree.norm(_tree.subtract(players, moved)) / step_size
+    residual = _tree.norm(game.displacement(players, operator, step_size)) / step_size
     return Point(_tree.variables(players), operator, residual)
 
 
@@ -272,14 +293,14 @@ def _better(one: Point, other: Point) -> Point:
 
 def _begin(point: Point) -> Epoch:
     zero = jnp.zeros_like(point.residual)
-    return Epoch(jnp.zeros((), int), zero, point.players, point.residual)
+    return Epoch(jnp.zeros((), int), zero, point.players, point)
 
 
 def _extend(epoch: Epoch, trial: _Trial) -> Epoch:
     weight = epoch.weight + trial.step_size
     change = _tree.subtract(trial.midpoint, epoch.average)
     average = _tree.add_scaled(epoch.average, trial.step_size / weight, change)
-    return Epoch(epoch.steps + 1, weight, average, epoch.first_residual)
+    return Epoch(epoch.steps + 1, weight, average, epoch.first)
 
 
 def example() -> AdaptiveExtraGradient:

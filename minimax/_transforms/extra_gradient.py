@@ -77,6 +77,7 @@ def extra_gradient(
                 "extra_gradient needs the parameters to return to its anchor: call "
                 "update(gradient, state, params)."
             )
+        params = jax.tree.map(jnp.asarray, params)
         direction, inner = transformation.update(updates, state.inner, params, **extra_args)
         looks = state.looking_ahead
         anchor = _tree.where(looks, params, state.anchor)
