@@ -9,7 +9,7 @@ import optax
 from jaxtyping import ArrayLike, PyTree
 
 from minimax import _tree
-from minimax._errors import GameError
+from minimax._errors import GameError, is_known
 from minimax._roles import number_of_each, role_of_each
 
 Optimizer = ArrayLike | Callable[[ArrayLike], ArrayLike] | optax.GradientTransformation
@@ -92,25 +92,47 @@ def _optimizer_of_each(optimizer: PyTree[Optimizer], role_of: PyTree[str]) -> Py
     """The number, among the leaves of `optimizer`, of the optimizer of each leaf of the players."""
     leaves, structure = jax.tree.flatten(optimizer, is_leaf=_is_optimizer)
     number = jax.tree.unflatten(structure, range(len(leaves)))
-    if isinstance(number, dict) and set(number) == {"min", "max"}:
+    if isinstance(number, dict) and number.keys() <= {"min", "max"}:
+        for role in set(jax.tree.leaves(role_of)) - number.keys():
+            raise GameError(f'optimizer says nothing about the role "{role}": give it an entry.')
         return jax.tree.map(lambda role: number[role], role_of)
     return _tree.broadcast_prefix(number, role_of, "optimizer")
 
 
 def _as_leaf(path: tuple[Any, ...], leaf: Any) -> Any:
-    if isinstance(leaf, optax.GradientTransformation) or callable(leaf):
+    if isinstance(leaf, optax.GradientTransformation):
         return leaf
+    if callable(leaf):
+        if _is_schedule(leaf):
+            return leaf
+        raise GameError(
+            f"{_tree.place('optimizer', path)} is {leaf!r}, which does not turn a step count into "
+            "a step size: expected a schedule, or an optax transformation, made by a call such as "
+            "optax.adam(1e-3)."
+        )
     try:
-        step_size = jnp.asarray(leaf, jnp.result_type(float, leaf))
+        step_size = None if leaf is None else jnp.asarray(leaf, jnp.result_type(float, leaf))
     except TypeError:
         step_size = None
-    if step_size is None or not jnp.issubdtype(step_size.dtype, jnp.floating):
+    if (
+        step_size is None
+        or not jnp.issubdtype(step_size.dtype, jnp.floating)
+        or (is_known(step_size) and step_size.ndim != 0)
+    ):
+        shape = "" if step_size is None else f" It has shape {step_size.shape}."
         raise GameError(
             f"{_tree.place('optimizer', path)} is {leaf!r}: expected a step size, a schedule or an "
             "optax transformation, for all players, per role ({'min': ..., 'max': ...}) or per "
-            "player."
+            "player." + shape
         )
     return step_size
+
+
+def _is_schedule(function: Callable[..., Any]) -> bool:
+    try:
+        return jax.eval_shape(function, jnp.zeros((), jnp.int32)).shape == ()
+    except (TypeError, AttributeError):
+        return False
 
 
 def _is_optimizer(leaf: Any) -> bool:

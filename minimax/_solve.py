@@ -109,7 +109,10 @@ def _solve(
 ) -> Solution:
     check_game(problem.game, players, problem.data)
     problem.metric.check(problem.game, players)
-    start = problem.start(problem.game.project(players)) if state is None else state
+    if state is None:
+        start = problem.start(problem.game.project(players))
+    else:
+        start = _resumed(problem, players, state)
     outcome = _loop.run(problem, start, max_steps, check_every, record)
     progress = outcome.progress
     return Solution(
@@ -125,6 +128,26 @@ def _solve(
         solver=_name(problem.solver),
         metric=type(problem.metric).__name__,
     )
+
+
+def _resumed(problem: _loop.Problem, players: PyTree, state: Any) -> _loop.Progress:
+    """`state`, where it is one of this solver and of these players."""
+    expected = eqx.filter_eval_shape(problem.start, players)
+    if not isinstance(state, _loop.Progress) or _shapes(state) != _shapes(expected):
+        raise GameError(
+            f"state is no state of {_name(problem.solver)} for these players: expected "
+            "solution.state of an earlier solution of the same game with the same solver."
+        )
+    return state
+
+
+def _shapes(tree: PyTree) -> PyTree:
+    leaves, structure = jax.tree.flatten(eqx.filter(tree, _has_shape))
+    return structure, [(leaf.shape, leaf.dtype) for leaf in leaves]
+
+
+def _has_shape(leaf: Any) -> bool:
+    return eqx.is_array(leaf) or isinstance(leaf, jax.ShapeDtypeStruct)
 
 
 def _check_options(solver: Any, metric: Any, max_steps: Any, record: Any, check_every: Any) -> None:
@@ -148,9 +171,14 @@ def _tolerance(tol: ArrayLike | None, players: PyTree) -> Float[Array, ""]:
     dtypes = [leaf.dtype for leaf in jax.tree.leaves(_tree.variables(players))]
     coarsest = max(dtypes, key=lambda dtype: jnp.finfo(dtype).eps)
     value = DEFAULT_TOL[coarsest.name] if tol is None else tol
-    if is_known(value) and (np.ndim(value) != 0 or not np.asarray(value) >= 0):
+    if is_known(value) and not _is_tolerance(value):
         raise GameError(f"tol is {tol!r}: expected one number >= 0.")
     return jnp.asarray(value, jnp.promote_types(coarsest, jnp.float32))
+
+
+def _is_tolerance(value: Any) -> bool:
+    number = np.asarray(value)
+    return number.ndim == 0 and number.dtype.kind in "fiu" and bool(number >= 0)
 
 
 def _nearest_divisor(record: int, check_every: int) -> int:

@@ -106,9 +106,12 @@ def norm(tree: PyTree) -> Float[Array, ""]:
 
 
 def largest(tree: PyTree) -> Float[Array, ""]:
-    """The largest magnitude of any entry; NaN where there is one."""
-    entries = [jnp.max(jnp.abs(leaf), initial=0) for leaf in jax.tree.leaves(variables(tree))]
-    return jnp.max(jnp.stack(entries)) if entries else jnp.asarray(0.0)
+    """The largest magnitude of any entry, in single precision or better; NaN where there is one."""
+    entries = [
+        jnp.max(jnp.abs(leaf), initial=0).astype(jnp.promote_types(leaf.dtype, jnp.float32))
+        for leaf in jax.tree.leaves(variables(tree))
+    ]
+    return functools.reduce(jnp.maximum, entries) if entries else jnp.asarray(0.0)
 
 
 def broadcast_prefix(

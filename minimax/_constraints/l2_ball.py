@@ -38,7 +38,7 @@ class L2Ball(AbstractCompactSet):
             jnp.all((self.radius >= 0) & jnp.isfinite(self.radius))
         )
         if self.radius.ndim != 0 or not fits:
-            raise GameError(f"L2Ball needs one finite radius >= 0; it got {self.radius}.")
+            raise GameError(f"L2Ball needs one radius, finite and >= 0; it got {self.radius}.")
 
     def project(self, point: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         return along(self.axis, lambda x: _shrink(x, self.radius.astype(x.dtype)), point)
@@ -50,12 +50,8 @@ class L2Ball(AbstractCompactSet):
         step_size: ArrayLike,
     ) -> Float[Array, "*shape"]:
         step = step_size * direction
-        stays_inside = along(
-            self.axis,
-            lambda x: jnp.broadcast_to(_polar(x)[0] <= self.radius.astype(x.dtype), x.shape),
-            point - step,
-        )
-        return jnp.where(stays_inside, step, point - self.project(point - step))
+        projected = self.project(point - step)
+        return jnp.where(projected == point - step, step, point - projected)
 
     def linear_minimizer(self, direction: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         return along(self.axis, lambda d: -self.radius.astype(d.dtype) * _polar(d)[1], direction)
@@ -74,7 +70,9 @@ def _shrink(x: Float[Array, "*batch n"], radius: Array) -> Float[Array, "*batch 
 def _polar(x: Float[Array, "*batch n"]) -> tuple[Array, Array]:
     """‖x‖ and x/‖x‖ (0 at 0, with finite derivatives there); no square over- or underflows."""
     largest = jax.lax.stop_gradient(jnp.max(jnp.abs(x), axis=-1, keepdims=True, initial=0))
-    scale = jnp.where(largest > 0, largest, 1)
+    # Not to the very ends of the range, where compiled code takes one over the scale for zero.
+    most = float(jnp.finfo(x.dtype).max) ** 0.75
+    scale = jnp.clip(jnp.where(largest > 0, largest, 1), 1 / most, most)
     scaled = x / scale
     squares = jnp.sum(scaled**2, axis=-1, keepdims=True)
     length = jnp.sqrt(jnp.where(squares > 0, squares, 1))

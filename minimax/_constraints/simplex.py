@@ -76,8 +76,8 @@ def _support(x: Float[Array, "*batch n"]) -> Array:
         still = kept & (x > _threshold(x, kept))
         return still, jnp.any(still != kept)
 
-    everything = (jnp.ones(x.shape, bool), jnp.asarray(True))
-    kept, _ = jax.lax.while_loop(lambda carry: carry[1], sweep, everything)
+    # The largest entry is 0 here and gets at most 1, so nothing at or below -1 gets anything.
+    kept, _ = jax.lax.while_loop(lambda carry: carry[1], sweep, (x > -1, jnp.asarray(True)))
     return kept
 
 

@@ -9,6 +9,9 @@ from jaxtyping import PyTree
 from minimax.plot import _coordinates, _style
 from minimax.plot._runs import check_has_trace
 
+_MOST_LABELS = 12
+"""How many lines the legend names one by one."""
+
 _MOST_LINES = 10
 """How many coordinates of one player, and how many players, are drawn one by one."""
 
@@ -16,6 +19,7 @@ _MOST_LINES = 10
 def trajectory(solution: PyTree, ax: _style.Axes = None) -> _style.Axes:
     """The scalar variables of every player over the steps, one hue per player.
 
+    Where there are many lines, the legend names those of one player together.
     A player with more than ten variables is shown by its Euclidean norm; so are all together where
     there are more than ten players. A player is what lies at the top of the pytree.
 
@@ -42,9 +46,13 @@ def trajectory(solution: PyTree, ax: _style.Axes = None) -> _style.Axes:
     steps = np.asarray(trace.steps)
     ax = _style.axes_or_new(ax, (5.6, 4.2))
     end = dict(marker="o", markersize=4, markevery=[-1])
-    for number, lines in enumerate(_lines_of_players(trace.players)):
+    players = _lines_of_players(trace.players)
+    one_each = sum(map(len, players)) > _MOST_LABELS
+    for number, lines in enumerate(players):
         shades = _style.shades(_style.hue(number), len(lines))
-        for shade, (label, values) in zip(shades, lines, strict=True):
+        for place, (shade, (label, values)) in enumerate(zip(shades, lines, strict=True)):
+            if one_each and len(lines) > 1:  # a longer legend would leave no room for the picture
+                label = f"{label} … {lines[-1][0]}" if place == 0 else "_" + label
             ax.plot(steps, values, color=shade, linewidth=1.6, label=label, **end)
     ax.set(xlabel="steps", ylabel="players")
     ax.margins(x=0.02)

@@ -1,0 +1,1 @@
+"""This library measured against what a user would write by hand: `python -m benchmarks.run`."""
