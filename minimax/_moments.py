@@ -6,7 +6,15 @@ import jax
 import optax
 from jaxtyping import PyTree
 
+from minimax._errors import GameError
+
 Moments = Literal["shared", "discarded"]
+
+
+def check_moments(moments: Any) -> None:
+    """Raises `GameError` where `moments` is neither "shared" nor "discarded"."""
+    if moments not in ("shared", "discarded"):
+        raise GameError(f'moments is {moments!r}: expected "shared" or "discarded".')
 
 
 def carry_over(moments: Moments, before: PyTree, ahead: PyTree) -> PyTree:
@@ -27,7 +35,7 @@ def carry_over(moments: Moments, before: PyTree, ahead: PyTree) -> PyTree:
 
 
 def _hold_schedule(before: Any, ahead: Any) -> Any:
-    if isinstance(before, optax.ScaleByScheduleState):
+    if _is_schedule(before):
         return before
     if isinstance(before, optax.InjectStatefulHyperparamsState):
         inner = carry_over("shared", before.inner_state, ahead.inner_state)
@@ -36,4 +44,9 @@ def _hold_schedule(before: Any, ahead: Any) -> Any:
 
 
 def _has_schedule(state: Any) -> bool:
-    return isinstance(state, (optax.ScaleByScheduleState, optax.InjectStatefulHyperparamsState))
+    return _is_schedule(state) or isinstance(state, optax.InjectStatefulHyperparamsState)
+
+
+def _is_schedule(state: Any) -> bool:
+    """Whether a state is that of a schedule, of step sizes or of weight decay: a count alone."""
+    return getattr(state, "_fields", None) == ("count",)

@@ -21,7 +21,9 @@ def as_optimizer(optimizer: PyTree[Optimizer]) -> PyTree[Optimizer]:
 
     Raises `GameError` where a leaf is none of step size, schedule and optax transformation.
     """
-    return jax.tree_util.tree_map_with_path(_as_leaf, optimizer, is_leaf=_is_optimizer)
+    return jax.tree_util.tree_map_with_path(
+        lambda path, leaf: as_single_optimizer(leaf, path), optimizer, is_leaf=_is_optimizer
+    )
 
 
 def as_transformation(optimizer: Optimizer) -> optax.GradientTransformation:
@@ -99,7 +101,8 @@ def _optimizer_of_each(optimizer: PyTree[Optimizer], role_of: PyTree[str]) -> Py
     return _tree.broadcast_prefix(number, role_of, "optimizer")
 
 
-def _as_leaf(path: tuple[Any, ...], leaf: Any) -> Any:
+def as_single_optimizer(leaf: Any, path: tuple[Any, ...] = ()) -> Any:
+    """As `as_optimizer`, for one step size, schedule or transformation."""
     if isinstance(leaf, optax.GradientTransformation):
         return leaf
     if callable(leaf):

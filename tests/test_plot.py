@@ -29,6 +29,12 @@ QUADRATIC = mm.Game(
 
 
 @pytest.fixture(autouse=True)
+def no_figure_from_elsewhere():
+    """Doctests that ran before in this process leave theirs open."""
+    plt.close("all")
+
+
+@pytest.fixture(autouse=True)
 def close_figures():
     settings = dict(matplotlib.rcParams)
     yield

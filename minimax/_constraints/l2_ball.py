@@ -38,7 +38,7 @@ class L2Ball(AbstractCompactSet):
             jnp.all((self.radius >= 0) & jnp.isfinite(self.radius))
         )
         if self.radius.ndim != 0 or not fits:
-            raise GameError(f"L2Ball needs one radius, finite and >= 0; it got {self.radius}.")
+            raise GameError(f"L2Ball needs one radius >= 0 and finite; it got {self.radius}.")
 
     def project(self, point: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         return along(self.axis, lambda x: _shrink(x, self.radius.astype(x.dtype)), point)

@@ -7,7 +7,7 @@ from jaxtyping import Array, Int, PyTree
 
 from minimax import _tree
 from minimax._game import AbstractGame
-from minimax._moments import Moments, carry_over
+from minimax._moments import Moments, carry_over, check_moments
 from minimax._optimizers import Optimizer, as_optimizer, per_player
 from minimax._solvers.base import AbstractSolver
 
@@ -46,6 +46,9 @@ class ExtraGradient(AbstractSolver):
 
     optimizer: PyTree[Optimizer] = eqx.field(converter=as_optimizer)
     moments: Moments = eqx.field(default="shared", static=True)
+
+    def __check_init__(self) -> None:
+        check_moments(self.moments)
 
     def init(self, game: AbstractGame, players: PyTree, data: PyTree = None) -> PyTree:
         del data

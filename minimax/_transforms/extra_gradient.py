@@ -9,8 +9,8 @@ from jaxtyping import Array, Bool, PyTree
 
 from minimax import _tree
 from minimax._errors import GameError
-from minimax._moments import Moments, carry_over
-from minimax._optimizers import Optimizer, as_transformation
+from minimax._moments import Moments, carry_over, check_moments
+from minimax._optimizers import Optimizer, as_single_optimizer, as_transformation
 
 
 class ExtraGradientState(NamedTuple):
@@ -44,7 +44,8 @@ def extra_gradient(
       `extra_gradient(optax.chain(clip, adam))`; outside they would act on the return to the anchor.
     - `moments`: as for `ExtraGradient`.
 
-    **Raises:** `GameError` where `update` is called without parameters.
+    **Raises:** `GameError` for what is no optimizer or no kind of `moments`, and where `update` is
+    called without parameters.
 
     ```python
     >>> import jax, optax, minimax as mm
@@ -63,7 +64,8 @@ def extra_gradient(
 
     Source: as for `ExtraGradient`.
     """
-    transformation = optax.with_extra_args_support(as_transformation(inner))
+    check_moments(moments)
+    transformation = optax.with_extra_args_support(as_transformation(as_single_optimizer(inner)))
 
     def init(params: PyTree) -> ExtraGradientState:
         params = jax.tree.map(jnp.asarray, params)
