@@ -37,6 +37,7 @@ every_compact_set = pytest.mark.parametrize("name", COMPACT)
 project = eqx.filter_jit(lambda constraint, point: constraint.project(point))
 minimizer = eqx.filter_jit(lambda constraint, direction: constraint.linear_minimizer(direction))
 prox_step = eqx.filter_jit(lambda constraint, *args: constraint.prox_step(*args))
+displacement = eqx.filter_jit(lambda constraint, *args: constraint.displacement(*args))
 jacobian_of = eqx.filter_jit(
     lambda constraint, point: jax.jacobian(lambda x: constraint.project(x))(point)
 )
@@ -208,6 +209,17 @@ def test_the_proximal_step_of_a_set_is_a_projected_step(name, seed, shape, step_
     for k in range(2, 6):
         u = project(constraint, draw(seed + k, shape, 2.0))
         assert objective(after) <= objective(u) + 1e-13 * (1 + abs(objective(u)))
+
+
+@every_constraint
+@given(seeds, SHAPES, st.floats(0.01, 3.0))
+def test_the_displacement_is_what_a_proximal_step_goes_back(name, seed, shape, step_size):
+    """displacement(z, d, η) = z - prox_step(z, d, η), whether or not z is feasible."""
+    constraint, z, d = EXAMPLES[name](), draw(seed, shape, 2.0), draw(seed + 1, shape)
+    expected = z - prox_step(constraint, z, d, step_size)
+    np.testing.assert_allclose(
+        displacement(constraint, z, d, step_size), expected, rtol=0, atol=64 * EPS["float64"]
+    )
 
 
 @every_constraint

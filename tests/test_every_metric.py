@@ -315,6 +315,26 @@ def test_duality_gap_is_infinite_where_a_bound_is():
     assert float(mm.DualityGap()(game, (0.0, 0.0))) == 0.0
 
 
+@given(seeds)
+def test_duality_gap_is_infinite_outside_the_sets(seed):
+    """There ⟨F(z), z - u⟩ may be negative, and is no certificate."""
+    game = matrix_game(seed)
+    players = feasible(game, seed + 1)
+    outside = {"x": players["x"] + 0.01, "y": players["y"]}
+    assert float(measure(mm.DualityGap(), game, outside)) == np.inf
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e4, -1e7])
+def test_duality_gap_on_simplices_is_free_of_payoff_offsets(offset):
+    """A constant added to the payoff is no gain, though strategies sum to one only up to rounding:
+    in float32, an offset of 10⁷ may cost the digits of the payoffs themselves, no more."""
+    game, solution = rock_paper_scissors()
+    shifted = Matrix(jnp.asarray(RPS, "float32") + offset, jnp.ones((), "float32"), mm.Simplex())
+    players = {k: z.astype("float32") for k, z in solution.items()}
+    gap = float(mm.DualityGap()(shifted, players))
+    assert 0 <= gap <= 8 * float(np.finfo("float32").eps) * (1 + abs(offset))
+
+
 def test_duality_gap_refuses_players_that_are_not_bounded():
     """It names the player and says what to do."""
     game = mm.Game(

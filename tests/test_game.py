@@ -260,6 +260,49 @@ def test_projection_is_per_leaf_never_joint(constraint):
         assert not np.allclose(ours, point), "the point is outside its set"
 
 
+def by_hand(name: str, matrix: np.ndarray, eta: float, steps: int) -> np.ndarray:
+    """The projected methods on xᵀAy over boxes, as their papers state them."""
+
+    def F(z):
+        return np.concatenate([matrix @ z[3:], -(z[:3] @ matrix)])
+
+    z = np.array([1.0, -1.0, 0.5, 1.0, 0.5])
+    rows, before = [z], F(z)
+    for _ in range(steps):
+        now = F(z)
+        if name == "descent-ascent":
+            z = np.clip(z - eta * now, -1, 1)
+        elif name == "alternating":
+            x = np.clip(z - eta * now, -1, 1)[:3]
+            z = np.concatenate([x, np.clip(z[3:] + eta * (x @ matrix), -1, 1)])
+        elif name == "extragradient":
+            z = np.clip(z - eta * F(np.clip(z - eta * now, -1, 1)), -1, 1)
+        else:
+            z, before = np.clip(z - 2 * eta * now + eta * before, -1, 1), now
+        rows.append(z)
+    return np.stack(rows)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_projected_methods_by_hand(solver):
+    """Each point at which a gradient is taken is projected; steps so large that faces of the boxes
+    are hit all the time."""
+    matrix = draw(13, 3, 2)
+    game = mm.Game(
+        lambda p: p["x"] @ jnp.asarray(matrix) @ p["y"],
+        {"x": "min", "y": "max"},
+        constraints=mm.Box(-1.0, 1.0),
+    )
+    expected = by_hand(solver, matrix, 0.7, 30)
+    assert np.mean(np.abs(expected) == 1) > 0.3
+    start = {"x": jnp.asarray(expected[0, :3]), "y": jnp.asarray(expected[0, 3:])}
+    rows = iterates(game, start, SOLVERS[solver](0.7), 30)
+    found = np.concatenate([rows["x"], rows["y"]], axis=-1)
+    # A step errs by 8 ε and stretches errors by at most 1 + 0.7 ‖A‖ + ... < 3.
+    np.testing.assert_allclose(found[:11], expected[:11], rtol=0, atol=8 * EPS * 3**10)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+
+
 def test_projected_step_is_the_projection_of_the_step():
     """On a set, prox_step(z, d, η) = P(z - ηd); free players just step."""
     game = mm.Game(lambda p: p[0] @ p[1], constraints=(mm.Simplex(), None))

@@ -89,7 +89,7 @@ def test_diverged_players_are_a_million_times_further_out():
 def test_far_away_is_not_diverged_where_the_metric_falls():
     """A start far from the solution, or a solution far from the start, is no divergence."""
     game = mm.Game(lambda p: 0.5e-8 * (p - 1e8) ** 2, "min")
-    solution = mm.solve(game, 0.0, mm.GradientDescentAscent(0.5e8), tol=1e-7)
+    solution = mm.solve(game, 0.0, mm.GradientDescentAscent(0.5e8), tol=1e-7, check_every=1)
     assert solution.success and float(solution.players) == pytest.approx(1e8, rel=1e-6)
 
 
@@ -102,6 +102,13 @@ def test_nonfinite_returns_the_last_players_that_were_looked_at():
     again = mm.solve(XY, ones(), solver, max_steps=int(solution.steps))
     assert again.players == solution.players, "they are the iterates before it happened"
     assert solution.players["x"] ** 2 < 9 and jnp.isfinite(solution.value), "still a payoff"
+
+
+def test_a_start_outside_the_sets_is_projected_first():
+    """Every point that is returned, recorded or measured is feasible, the start too."""
+    game = game_with(constraints=mm.Box(-1.0, 2.0))
+    solution = mm.solve(game, {"x": 5.0, "y": -5.0}, mm.ExtraGradient(0.1), record=1, max_steps=2)
+    assert (solution.trace.players["x"][0], solution.trace.players["y"][0]) == (2.0, -1.0)
 
 
 def test_nonfinite_players_are_not_worked_on():
