@@ -71,6 +71,7 @@ class AbstractGame(eqx.Module):
         pytree of one scalar per player, a prefix of the players (general-sum).
         """
 
+    @eqx.filter_jit  # traced once, however often a step evaluates it
     def gradient(self, players: PyTree, data: PyTree = None) -> PyTree:
         """Each player's gradient of its own payoff in its own variables, without signs.
 

@@ -9,7 +9,7 @@ makes `vmap` freeze finished members once per chunk, not once per step.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -27,6 +27,9 @@ FAR = 1e6
 
 _UNSEEN, _RUNNING = -2, -1
 
+SMALL = 4096
+"""Up to so many entries players are small."""
+
 
 class Progress(NamedTuple):
     """Where a run stands: enough to go on from. `steps` counts from the very first step."""
@@ -34,6 +37,16 @@ class Progress(NamedTuple):
     players: PyTree
     state: PyTree
     steps: Int[Array, ""]
+
+
+class Sight(NamedTuple):
+    """What a look sees: where the run stands, how good that is, and the largest entry there."""
+
+    progress: Progress
+    evaluations: Int[Array, ""]
+    residual: Float[Array, ""]
+    value: PyTree
+    size: Float[Array, ""]
 
 
 class Problem(eqx.Module):
@@ -63,28 +76,27 @@ class Problem(eqx.Module):
         """The players to report."""
         return self.solver.output(progress.players, progress.state)
 
-    def residual(self, progress: Progress) -> Float[Array, ""]:
-        """The metric at the players to report."""
-        return self.metric(self.game, self.output(progress), self.data)
-
-    def value(self, progress: Progress) -> PyTree:
-        """The payoff at the players to report."""
-        return self.game.value(self.output(progress), self.data)
-
-    def evaluations(self, progress: Progress) -> Int[Array, ""]:
-        """The operator evaluations of all steps so far."""
-        return self.solver.evaluations(progress.steps, progress.state)
+    @eqx.filter_jit  # traced once, though looked at in several places
+    def look(self, progress: Progress) -> Sight:
+        """Metric and payoff at the players to report, and how far the players are."""
+        players = self.output(progress)
+        return Sight(
+            progress,
+            evaluations=self.solver.evaluations(progress.steps, progress.state),
+            residual=self.metric(self.game, players, self.data),
+            value=self.game.value(players, self.data),
+            size=_tree.largest(progress.players),
+        )
 
 
 class Outcome(NamedTuple):
-    """The last finite progress that was looked at, and what was seen: the loop's carry."""
+    """The loop's carry: the last look, the one before it, and what follows from them."""
 
-    progress: Progress
-    residual: Float[Array, ""]
-    value: PyTree
-    status: Int[Array, ""]
+    now: Sight
+    before: Sight
     first_residual: Float[Array, ""]
     first_size: Float[Array, ""]
+    status: Int[Array, ""]
     trace: Trace | None
 
 
@@ -97,92 +109,96 @@ def run(
 
     - `check_every`: steps between two looks.
     - `record`: steps between two rows of the trace, a multiple of `check_every`; `None`: no trace.
-    """
 
-    def look(before: Outcome, after: Progress) -> Outcome:
-        size, residual, value = (
-            _tree.largest(after.players),
-            problem.residual(after),
-            problem.value(after),
-        )
-        finite = jnp.isfinite(size) & jnp.isfinite(_tree.largest(value)) & ~jnp.isnan(residual)
-        # A branch, and not a choice entry by entry, which would compile a kernel for each leaf.
-        progress = _unless(~finite, lambda: after, before.progress)
-        residual = jnp.where(finite, residual, before.residual)
-        value = _tree.where(finite, value, before.value)
-        unseen = before.status == _UNSEEN
-        first_size = jnp.where(unseen, size, before.first_size)
-        first_residual = jnp.where(unseen, residual, before.first_residual)
-        far = size > FAR * (1 + first_size)
+    **Returns:** the outcome whose `now` is the last look at which all was finite.
+    """
+    # Large players are first looked at in the loop, whose first pass makes no steps: a look apart
+    # would compile metric and payoff twice. For small ones the branch would cost more than a look.
+    apart = sum(leaf.size for leaf in jax.tree.leaves(_arrays(start.players))) <= SMALL
+
+    def written(trace: Trace | None, sight: Sight) -> Trace | None:
+        if trace is None or record is None:
+            return None
+        # A row is overwritten until it is full, so the last row is where the run stands.
+        row = -((start.steps - sight.progress.steps) // record)
+        return trace.written(row, **_row(problem, sight))
+
+    def look(outcome: Outcome, progress: Progress) -> Outcome:
+        now = problem.look(progress)
+        unseen = outcome.status == _UNSEEN
+        first_residual = jnp.where(unseen, now.residual, outcome.first_residual)
+        first_size = jnp.where(unseen, now.size, outcome.first_size)
+        finite = jnp.isfinite(now.size) & jnp.isfinite(_tree.largest(now.value))
+        far = now.size > FAR * (1 + first_size)
         status = _first_that_holds(
-            (~finite, Status.nonfinite),
-            (residual <= problem.tol, Status.converged),
-            (far & ~(residual < first_residual), Status.diverged),
+            (~finite | jnp.isnan(now.residual), Status.nonfinite),
+            (now.residual <= problem.tol, Status.converged),
+            (far & ~(now.residual < first_residual), Status.diverged),
+            (progress.steps - start.steps >= max_steps, Status.max_steps),
         )
-        trace = before.trace
-        if trace is not None and record is not None:
-            # A row is overwritten until it is full, so the last row is where the run stands.
-            row = -((start.steps - progress.steps) // record)
-            trace = trace.written(row, **_row(problem, progress, residual, value))
-        return Outcome(progress, residual, value, status, first_residual, first_size, trace)
+        trace = written(outcome.trace, now)
+        return Outcome(now, outcome.now, first_residual, first_size, status, trace)
 
     def go_on(outcome: Outcome, length: int, until: int) -> Outcome:
         """Chunks of `length` steps until there have been `until` or there is a status."""
 
-        def more(now: Outcome) -> Array:
-            steps = now.progress.steps - start.steps
-            return (now.status == _UNSEEN) | ((now.status == _RUNNING) & (steps < until))
+        def more(outcome: Outcome) -> Array:
+            steps = outcome.now.progress.steps - start.steps
+            running = (outcome.status == _RUNNING) & (steps < until)
+            return running if apart else running | (outcome.status == _UNSEEN)
 
-        def chunk(now: Outcome) -> Outcome:
-            # The first pass only looks. Looking before the loop as well would compile the metric
-            # twice, and for a neural network that costs more than the branch ever does.
-            stay = now.progress
-            return look(
-                now, _unless(now.status == _UNSEEN, lambda: problem.advance(stay, length), stay)
-            )
+        def chunk(outcome: Outcome) -> Outcome:
+            here = outcome.now.progress
+            if apart:
+                return look(outcome, problem.advance(here, length))
+            unseen = outcome.status == _UNSEEN
+            return look(outcome, _cond(unseen, lambda: here, lambda: problem.advance(here, length)))
 
         return _while(more, chunk, outcome)
 
+    outcome = _unseen(problem, start, max_steps, record)
+    if apart:
+        outcome = look(outcome, start)
     chunks, rest = divmod(max_steps, check_every)
-    outcome = go_on(_unseen(problem, start, max_steps, record), check_every, chunks * check_every)
+    outcome = go_on(outcome, check_every, chunks * check_every)
     if rest:
         outcome = go_on(outcome, rest, max_steps)
-    ran_out = outcome.status == _RUNNING
-    return outcome._replace(status=jnp.where(ran_out, int(Status.max_steps), outcome.status))
+    nonfinite = outcome.status == Status.nonfinite
+    last = _cond(nonfinite, lambda: outcome.before, lambda: outcome.now)
+    return outcome._replace(now=last, trace=written(outcome.trace, last))
 
 
 def _unseen(problem: Problem, start: Progress, max_steps: int, record: int | None) -> Outcome:
     """What is known before the first look: nothing but shapes."""
-
-    def first_row() -> dict[str, PyTree]:
-        return _row(problem, start, problem.residual(start), problem.value(start))
-
-    row = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(first_row))
-    unknown = jax.tree.map(
-        lambda leaf: jnp.full_like(leaf, jnp.nan), (row["residual"], row["value"])
+    shapes = eqx.filter_eval_shape(problem.look, start)
+    residual, value, size = jax.tree.map(
+        lambda leaf: jnp.full(leaf.shape, jnp.nan, leaf.dtype),
+        (shapes.residual, shapes.value, shapes.size),
     )
-    trace = None if record is None else Trace.empty(-(-max_steps // record) + 1, **row)
-    status = jnp.asarray(_UNSEEN, jnp.int32)
-    residual, value = unknown
-    size = jnp.zeros_like(_tree.largest(start.players))
-    return Outcome(start, residual, value, status, residual, size, trace)
+    sight = Sight(start, jnp.zeros_like(start.steps), residual, value, size)
+    trace = None
+    if record is not None:
+        row = jax.eval_shape(lambda: _row(problem, sight))
+        trace = Trace.empty(-(-max_steps // record) + 1, **row)
+    return Outcome(sight, sight, residual, size, jnp.int32(_UNSEEN), trace)
 
 
-def _row(problem: Problem, progress: Progress, residual: Array, value: PyTree) -> dict[str, PyTree]:
+def _first_that_holds(*cases: tuple[Array, Status]) -> Int[Array, ""]:
+    status = jnp.int32(_RUNNING)
+    for condition, code in reversed(cases):
+        status = jnp.where(condition, jnp.int32(code), status)
+    return status
+
+
+def _row(problem: Problem, sight: Sight) -> dict[str, PyTree]:
     return dict(
-        steps=progress.steps,
-        evaluations=problem.evaluations(progress),
-        players=_tree.variables(problem.output(progress)),
-        value=value,
-        residual=residual,
-        stats=problem.solver.stats(progress.state),
+        steps=sight.progress.steps,
+        evaluations=sight.evaluations,
+        players=_tree.variables(problem.output(sight.progress)),
+        value=sight.value,
+        residual=sight.residual,
+        stats=problem.solver.stats(sight.progress.state),
     )
-
-
-def _first_that_holds(*cases: tuple[Any, Status]) -> Int[Array, ""]:
-    conditions, statuses = zip(*cases, strict=True)
-    codes = [jnp.asarray(int(status), jnp.int32) for status in statuses]
-    return jnp.select(conditions, codes, jnp.asarray(_RUNNING, jnp.int32))
 
 
 def _scan(step: Callable[[PyTree], PyTree], carry: PyTree, length: int) -> PyTree:
@@ -195,10 +211,11 @@ def _scan(step: Callable[[PyTree], PyTree], carry: PyTree, length: int) -> PyTre
     return eqx.combine(arrays, carry)
 
 
-def _unless(condition: Array, advance: Callable[[], Progress], stay: Progress) -> Progress:
-    """`stay` where the condition holds, else `advance()`, as a branch; only arrays travel."""
-    arrays = jax.lax.cond(condition, lambda: _arrays(stay), lambda: _arrays(advance()))
-    return eqx.combine(arrays, stay)
+def _cond(condition: Array, yes: Callable[[], PyTree], no: Callable[[], PyTree]) -> PyTree:
+    """`lax.cond`, of which only the arrays travel. A choice entry by entry would compile a kernel
+    for each leaf."""
+    arrays = jax.lax.cond(condition, lambda: _arrays(yes()), lambda: _arrays(no()))
+    return eqx.combine(arrays, yes())
 
 
 def _while(

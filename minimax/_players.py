@@ -3,7 +3,6 @@
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
@@ -28,15 +27,17 @@ def as_players(players: PyTree) -> PyTree:
 
 
 def _as_leaf(path: tuple[Any, ...], leaf: Any) -> Any:
+    if isinstance(leaf, jax.Array) and _tree.is_variable(leaf) and not leaf.weak_type:
+        return leaf
     if _tree.is_module(leaf):
-        return _tree.map_variables(jnp.asarray, leaf)
+        return _tree.map_variables(_tree.as_array, leaf)
     if not isinstance(leaf, (bool, int, float, complex, np.ndarray, np.generic, jax.Array)):
         return leaf
-    array = jnp.asarray(leaf)
+    array = _tree.as_array(leaf)
     if not _tree.is_variable(array):
         raise GameError(
             f"{_tree.place('players', path)} has dtype {array.dtype}: a player's variables must "
             "be real floating-point numbers, because solvers move them along gradients. "
             "Convert it, for example with jnp.asarray(value, float)."
         )
-    return jnp.asarray(array, array.dtype)  # the dtype named: no weak type, so no second trace
+    return array

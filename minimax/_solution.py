@@ -85,7 +85,10 @@ class Trace(eqx.Module):
         """Only the rows that hold something, where that can be known."""
         if not is_known(self.rows) or self.rows.ndim != 0:
             return self
-        rows = int(self.rows)  # sliced by NumPy, because JAX compiles anew for every length
+        rows = int(self.rows)
+        if rows == len(self.steps):
+            return self
+        # Sliced by NumPy, because JAX compiles anew for every length.
         return jax.tree.map(
             lambda leaf: jnp.asarray(np.asarray(leaf)[:rows]) if leaf.ndim else leaf, self
         )

@@ -81,52 +81,63 @@ def solve(
 
     ```
     """
-    solver = AdaptiveExtraGradient() if solver is None else solver
-    metric = NaturalResidual() if metric is None else metric
-    _check_options(solver, metric, max_steps, record, check_every)
+    _check_options(solver, metric, tol, max_steps, record, check_every)
     start = as_players(players)
     if record is not None:
         _warn_of_large_trace(start, max_steps // record)
         check_every = _nearest_divisor(record, check_every)
+    check_every = max(min(check_every, max_steps), 1)
     return _solve(
-        _loop.Problem(game, solver, metric, data, _tolerance(tol, start)),
+        game,
         start,
+        solver,
+        metric,
+        data,
+        None if tol is None else _tree.as_array(tol),
         state,
         max_steps,
-        max(min(check_every, max_steps), 1),
+        check_every,
         record,
     ).trimmed()
 
 
 @eqx.filter_jit
 def _solve(
-    problem: _loop.Problem,
+    game: AbstractGame,
     players: PyTree,
+    solver: AbstractSolver | None,
+    metric: AbstractMetric | None,
+    data: PyTree,
+    tol: Array | None,
     state: PyTree,
     max_steps: int,
     check_every: int,
     record: int | None,
 ) -> Solution:
-    check_game(problem.game, players, problem.data)
-    problem.metric.check(problem.game, players)
+    # Defaults are made in here, where they are compiled in, and not anew for every call.
+    solver = AdaptiveExtraGradient() if solver is None else solver
+    metric = NaturalResidual() if metric is None else metric
+    problem = _loop.Problem(game, solver, metric, data, _tolerance(tol, players))
+    check_game(game, players, data)
+    metric.check(game, players)
     if state is None:
-        start = problem.start(problem.game.project(players))
+        start = problem.start(game.project(players))
     else:
         start = _resumed(problem, players, state)
     outcome = _loop.run(problem, start, max_steps, check_every, record)
-    progress = outcome.progress
+    last = outcome.now
     return Solution(
-        players=problem.output(progress),
-        value=outcome.value,
-        residual=outcome.residual,
+        players=problem.output(last.progress),
+        value=last.value,
+        residual=last.residual,
         tol=problem.tol,
         status_code=outcome.status,
-        steps=progress.steps,
-        evaluations=problem.evaluations(progress),
+        steps=last.progress.steps,
+        evaluations=last.evaluations,
         trace=outcome.trace,
-        state=progress,
-        solver=_name(problem.solver),
-        metric=type(problem.metric).__name__,
+        state=last.progress,
+        solver=_name(solver),
+        metric=type(metric).__name__,
     )
 
 
@@ -150,14 +161,18 @@ def _has_shape(leaf: Any) -> bool:
     return eqx.is_array(leaf) or isinstance(leaf, jax.ShapeDtypeStruct)
 
 
-def _check_options(solver: Any, metric: Any, max_steps: Any, record: Any, check_every: Any) -> None:
-    if not isinstance(solver, AbstractSolver):
+def _check_options(
+    solver: Any, metric: Any, tol: Any, max_steps: Any, record: Any, check_every: Any
+) -> None:
+    if not (solver is None or isinstance(solver, AbstractSolver)):
         raise GameError(
             f"solver is {solver!r}: expected a solver such as mm.ExtraGradient(0.1)"
             + (", an instance and not the class." if isinstance(solver, type) else ".")
         )
-    if not isinstance(metric, AbstractMetric):
+    if not (metric is None or isinstance(metric, AbstractMetric)):
         raise GameError(f"metric is {metric!r}: expected a metric such as mm.NaturalResidual().")
+    if not (tol is None or not is_known(tol) or _is_tolerance(tol)):
+        raise GameError(f"tol is {tol!r}: expected one number >= 0.")
     least = {"max_steps": 0, "record": 1, "check_every": 1}
     given = {"max_steps": max_steps, "record": record, "check_every": check_every}
     for name, number in given.items():
@@ -167,12 +182,10 @@ def _check_options(solver: Any, metric: Any, max_steps: Any, record: Any, check_
             raise GameError(f"{name} is {number!r}: expected a whole number >= {least[name]}.")
 
 
-def _tolerance(tol: ArrayLike | None, players: PyTree) -> Float[Array, ""]:
+def _tolerance(tol: Array | None, players: PyTree) -> Float[Array, ""]:
     dtypes = [leaf.dtype for leaf in jax.tree.leaves(_tree.variables(players))]
     coarsest = max(dtypes, key=lambda dtype: jnp.finfo(dtype).eps)
     value = DEFAULT_TOL[coarsest.name] if tol is None else tol
-    if is_known(value) and not _is_tolerance(value):
-        raise GameError(f"tol is {tol!r}: expected one number >= 0.")
     return jnp.asarray(value, jnp.promote_types(coarsest, jnp.float32))
 
 

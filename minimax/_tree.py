@@ -18,12 +18,25 @@ from jaxtyping import Array, Float, PyTree
 
 from minimax._errors import GameError
 
+_FEW = 4
+"""Up to so many variables a reduction takes one by one."""
+
 
 def is_variable(leaf: Any) -> bool:
     """Whether an array is something that a solver moves: it holds real floating-point numbers."""
     return isinstance(leaf, (jax.Array, np.ndarray, np.generic)) and bool(
         jnp.issubdtype(leaf.dtype, jnp.floating)
     )
+
+
+def as_array(number: Any) -> Array:
+    """A JAX array of definite dtype: numbers of equal kind do not make a function trace again.
+
+    What comes from the host is only copied, because `jnp.asarray` compiles a program for it.
+    """
+    if isinstance(number, jax.Array):
+        return jnp.asarray(number, number.dtype)
+    return jax.device_put(np.asarray(number, jnp.result_type(number)))
 
 
 def map_variables(function: Callable[..., Any], tree: PyTree, *others: PyTree) -> PyTree:
@@ -90,13 +103,9 @@ def where(condition: Any, tree: PyTree, other: PyTree) -> PyTree:
 
 def dot(tree: PyTree, other: PyTree) -> Float[Array, ""]:
     """Inner product over all variables."""
-
-    def of_leaves(a: Array, b: Array) -> Array:
-        # Half precision has neither the range nor the digits for a sum of squares.
-        dtype = jnp.promote_types(a.dtype, jnp.float32)
-        return jnp.sum(a.astype(dtype) * b.astype(dtype))
-
-    return _total(jax.tree.map(of_leaves, variables(tree), variables(other)))
+    pairs = zip(_parts(tree), _parts(other), strict=True)
+    # One product each, where a product and its sum would be two kernels or three.
+    return _total([jnp.vdot(a, b, precision="highest") for a, b in pairs])
 
 
 def norm(tree: PyTree) -> Float[Array, ""]:
@@ -107,11 +116,18 @@ def norm(tree: PyTree) -> Float[Array, ""]:
 
 def largest(tree: PyTree) -> Float[Array, ""]:
     """The largest magnitude of any entry, in single precision or better; NaN where there is one."""
-    entries = [
-        jnp.max(jnp.abs(leaf), initial=0).astype(jnp.promote_types(leaf.dtype, jnp.float32))
-        for leaf in jax.tree.leaves(variables(tree))
-    ]
+    entries = [jnp.max(jnp.abs(part), initial=0) for part in _parts(tree)]
     return functools.reduce(jnp.maximum, entries) if entries else jnp.asarray(0.0)
+
+
+def _parts(tree: PyTree) -> list[Array]:
+    """The variables for a reduction over all of them: few one by one, and many as one vector, since
+    every part is kernels to compile. In single precision or better: half precision has neither the
+    range nor the digits for a sum of squares."""
+    leaves = jax.tree.leaves(variables(tree))
+    dtype = jnp.result_type(jnp.float32, *leaves)
+    parts = [jnp.asarray(leaf, dtype) for leaf in leaves]
+    return parts if len(parts) <= _FEW else [jnp.concatenate([part.ravel() for part in parts])]
 
 
 def broadcast_prefix(
@@ -167,8 +183,7 @@ def _listed(items: list[str], most: int = 6) -> str:
     return shown + (f", … ({len(items)} in all)" if len(items) > most else "")
 
 
-def _total(tree: PyTree) -> Float[Array, ""]:
-    leaves = jax.tree.leaves(tree)
+def _total(leaves: list[Array]) -> Float[Array, ""]:
     return functools.reduce(jnp.add, leaves) if leaves else jnp.asarray(0.0)
 
 

@@ -13,6 +13,7 @@ import pytest
 from jaxtyping import Array, Float
 
 import minimax as mm
+from minimax import _loop
 
 N = 96  # large enough for matrix products to be calls, and not loops that are fused away
 
@@ -131,15 +132,31 @@ def test_a_step_holds_two_products_per_evaluation(solver, expected):
     assert products_of_the_innermost_loop(ours) == expected
 
 
-def test_looking_costs_one_evaluation_and_the_value():
-    """Outside the inner loop: two products for F at the players that are reported, and the payoff,
-    which shares one of them; compiled once, not once more for the start."""
-    computations = compiled(solved(mm.ExtraGradient(0.1)), *ARGUMENTS)
-    everything = sum(
-        len(re.findall(r"\bdot\(|custom_call_target=\"[^\"]*(?:gemm|matmul|dot)", text))
-        for text in computations.values()
-    )
-    assert everything <= 4 + 3
+@pytest.mark.parametrize("n, looks", [(N, 2), (2 * 2048 + 2, 1)], ids=["small", "large"])
+def test_looking_costs_one_evaluation(n, looks):
+    """Outside the inner loop: two products for F at the players that are reported, of which the
+    payoff shares one. For small players that is compiled for the start as well, for large ones it
+    is not."""
+    shapes = [jax.ShapeDtypeStruct(shape, "float32") for shape in ((n, n), (n,), (n,))]
+    computations = compiled(solved(mm.ExtraGradient(0.1)), *shapes)
+    result = r"f32\[[\d,]+\]\S* (?:dot\(|custom-call\(.*(?:gemm|matmul|dot))"
+    everything = sum(len(re.findall(result, text)) for text in computations.values())
+    assert everything == 4 + 2 * looks
+
+
+@pytest.mark.parametrize("solver", [mm.ExtraGradient(0.1), mm.AdaptiveExtraGradient()])
+@pytest.mark.parametrize("record", [None, 20])
+def test_large_players_are_looked_at_like_small_ones(monkeypatch, solver, record):
+    """Where the first look is made is the engine's own affair."""
+    game, start = mm.Game(lambda p: p[0] @ p[1] + 0.1 * p[0] @ p[0]), (jnp.ones(3), jnp.ones(3))
+    small = mm.solve(game, start, solver, max_steps=90, check_every=20, record=record, tol=1e-3)
+    monkeypatch.setattr(_loop, "SMALL", 0)
+    jax.clear_caches()
+    large = mm.solve(game, start, solver, max_steps=90, check_every=20, record=record, tol=1e-3)
+    jax.clear_caches()
+    assert small.status == large.status
+    for one, other in zip(jax.tree.leaves(small), jax.tree.leaves(large), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
 
 
 def test_the_game_is_an_argument_of_the_program_not_a_constant_in_it():
