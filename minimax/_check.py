@@ -1,5 +1,7 @@
 """What can be wrong with a game, said before anything is compiled."""
 
+import warnings
+
 import equinox as eqx
 import jax
 from jaxtyping import PyTree
@@ -67,12 +69,26 @@ def _check_payoff(game: AbstractGame, players: PyTree, data: PyTree) -> None:
     except GameError:
         raise
     except Exception as error:
+        called_with = "players" if data is None else "players and data"
         raise GameError(
             f"the payoff raised {type(error).__name__}: {_first_line(error)} "
             f"(it was called with players {_shapes(players)}"
             + (")" if data is None else f" and data {_shapes(data)})")
+            + (
+                f" A payoff takes all players as its one first argument; here it gets "
+                f"{called_with}."
+                if isinstance(error, TypeError) and "argument" in str(error)
+                else ""
+            )
         ) from error
     _tree.broadcast_prefix(value, _tree.variables(players), "payoff")
+    roles = jax.tree.leaves(game.roles)
+    if len(roles) > 1 and len(set(roles)) == 1 and len(jax.tree.leaves(value)) == 1:
+        warnings.warn(
+            f'every player is "{roles[0]}" of one shared payoff, so they pull in one direction: '
+            "give one of them the other role, or return one scalar per player.",
+            stacklevel=2,
+        )
 
 
 def _shapes(tree: PyTree) -> str:

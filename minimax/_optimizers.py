@@ -19,11 +19,20 @@ Optimizer = ArrayLike | Callable[[ArrayLike], ArrayLike] | optax.GradientTransfo
 def as_optimizer(optimizer: PyTree[Optimizer]) -> PyTree[Optimizer]:
     """`optimizer` with step sizes as arrays, so that a new step size does not recompile.
 
-    Raises `GameError` where a leaf is none of step size, schedule and optax transformation.
+    Raises `GameError` where a leaf is none of step size, schedule and optax transformation, and for
+    negative step sizes: signs are the roles' business.
     """
-    return jax.tree_util.tree_map_with_path(
-        lambda path, leaf: as_single_optimizer(leaf, path), optimizer, is_leaf=_is_optimizer
-    )
+
+    def convert(path: tuple[Any, ...], leaf: Any) -> Any:
+        converted = as_single_optimizer(leaf, path)
+        if isinstance(converted, jax.Array) and is_known(converted) and not converted >= 0:
+            raise GameError(
+                f"{_tree.place('optimizer', path)} is {leaf!r}: expected a step size >= 0. The "
+                'roles set the signs: a player that is "max" ascends by itself.'
+            )
+        return converted
+
+    return jax.tree_util.tree_map_with_path(convert, optimizer, is_leaf=_is_optimizer)
 
 
 def as_transformation(optimizer: Optimizer) -> optax.GradientTransformation:

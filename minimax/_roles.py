@@ -27,7 +27,13 @@ def check_roles(roles: PyTree) -> None:
 def role_of_each(roles: PyTree, players: PyTree) -> PyTree:
     """The role of each leaf of `players`, as `players` with strings for leaves."""
     check_roles(roles)
-    return _tree.broadcast_prefix(roles, players, "roles", is_leaf=_is_role)
+    try:
+        return _tree.broadcast_prefix(roles, players, "roles", is_leaf=_is_role)
+    except GameError as error:
+        if isinstance(players, dict) and not isinstance(roles, dict):
+            names = ", ".join(f"{name!r}: ..." for name in players)
+            raise GameError(f'{error} Give roles={{{names}}}, each "min" or "max".') from None
+        raise
 
 
 def sign_of_each(roles: PyTree, players: PyTree) -> PyTree:

@@ -15,7 +15,10 @@ from minimax.plot.overview import overview
 
 
 class Status(enum.IntEnum):
-    """Why `solve` stopped. Inside `jit` and `vmap` it is the integer."""
+    """Why `solve` stopped. Inside `jit` and `vmap` it is the integer.
+
+    A status prints as its name and equals it: `solution.status == "converged"`.
+    """
 
     converged = 0
     max_steps = 1
@@ -27,24 +30,38 @@ class Status(enum.IntEnum):
         """What happened and what to do next."""
         return _MESSAGES[self]
 
+    def __eq__(self, other: object) -> bool:
+        return self.name == other if isinstance(other, str) else int(self) == other
+
+    __hash__ = enum.IntEnum.__hash__
+
+    def __str__(self) -> str:
+        return self.name
+
 
 _MESSAGES = {
     Status.converged: "The metric is at or below the tolerance.",
     Status.max_steps: (
         "The steps ran out before the metric reached the tolerance. Raise max_steps, raise tol, "
-        "or try another step size or solver; sol.trace (record=...) shows whether it still falls."
+        "or try another step size or solver; solution.trace (record=...) shows whether the "
+        "residual still falls."
     ),
     Status.diverged: (
         "The players ran away: they are a million times further out than they began, and the "
-        "metric is no better. Lower the step size, or use a method that handles rotation, such as "
-        "ExtraGradient; if it still happens, the game may have no saddle point."
+        "metric is no better. Lower the step size. Descent-ascent runs away from rotating games at "
+        "every step size, where extragradient does not. If that runs away too, the game may have "
+        "no saddle point."
     ),
     Status.nonfinite: (
         "Players, payoff or metric became infinite or NaN; the players returned are the last that "
         "were looked at and finite. Lower the step size, start elsewhere, or look at the payoff "
-        "there: game.value(sol.players), game.gradient(sol.players)."
+        "there: game.value(solution.players), game.gradient(solution.players)."
     ),
 }
+
+
+_MOST_SHOWN = 8
+"""How many failed members of a batch are named."""
 
 
 class Trace(eqx.Module):
@@ -186,7 +203,7 @@ class Solution(eqx.Module):
         if not is_known(self.status_code):
             return f"Solution(traced, {self.solver})"
         if self.status_code.ndim:
-            return f"Solution: {self._batch_line()}"
+            return "\n".join([f"Solution: {self._batch_line()}", *self._batch_rows()])
         return "\n".join([f"Solution: {self._headline()}", *self._rows()])
 
     def _repr_html_(self) -> str:
@@ -213,6 +230,19 @@ class Solution(eqx.Module):
             f"  evaluations  {int(self.evaluations)}",
         ]
         return rows if self.success else [*rows, f"  advice       {self.status.message}"]
+
+    def _batch_rows(self) -> list[str]:
+        residuals, steps = np.asarray(self.residual).ravel(), np.asarray(self.steps).ravel()
+        failed = np.flatnonzero(np.asarray(self.status_code).ravel() != Status.converged)
+        rows = [
+            f"  residual     at most {residuals.max():.3g}, tol {np.max(self.tol):.3g} "
+            f"({self.metric})",
+            f"  steps        {steps.min()} to {steps.max()}",
+        ]
+        if failed.size:
+            shown = ", ".join(map(str, failed[:_MOST_SHOWN]))
+            rows.append(f"  failed       {shown}{', …' if failed.size > _MOST_SHOWN else ''}")
+        return rows
 
     def _batch_line(self) -> str:
         codes = np.asarray(self.status_code).ravel()

@@ -180,6 +180,13 @@ def _check_options(
             continue
         if isinstance(number, bool) or not isinstance(number, int) or number < least[name]:
             raise GameError(f"{name} is {number!r}: expected a whole number >= {least[name]}.")
+    counter = jnp.iinfo(jnp.result_type(int))
+    most = counter.max // 4  # a step has a few evaluations, and those are counted as well
+    if max_steps > most:
+        raise GameError(
+            f"max_steps is {max_steps}: expected at most {most}, since evaluations are counted in "
+            f"{counter.bits} bits."
+        )
 
 
 def _tolerance(tol: Array | None, players: PyTree) -> Float[Array, ""]:

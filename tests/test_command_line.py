@@ -321,7 +321,7 @@ def test_bad_flags_are_explained_by_tyro(run, saddle, flags):
 def test_bad_numbers(run, saddle, flags):
     status, _, err = run("solve", saddle, *flags)
     assert status == 2 and err.count("\n") == 1
-    assert flags[0].strip("-").replace("-", "_") in err
+    assert f"{flags[0]} is " in err
 
 
 def test_a_summary_that_is_none(run, written):
@@ -496,8 +496,12 @@ def test_as_a_process(saddle):
     assert "converged after" in done.stdout
 
 
-def test_control_c_does_not_wait_for_compiled_code(saddle):
-    flags = [*QUICK[:3], "1e-9", "--max-steps", 2_000_000_000]
+def test_control_c_does_not_wait_for_compiled_code(written):
+    game = "mm.Game(lambda players: players[0] @ players[1]), (jnp.ones(5000), jnp.ones(5000))"
+    saddle = written(
+        f"import jax.numpy as jnp\nimport minimax as mm\n\ndef example():\n    return {game}\n"
+    )
+    flags = [*QUICK[:3], "1e-9", "--max-steps", 500_000_000]
     with subprocess.Popen(
         command("solve", saddle, *flags), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:

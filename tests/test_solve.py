@@ -304,6 +304,7 @@ def test_bad_members_of_a_batch_leave_the_others_untouched():
             np.testing.assert_array_equal(ours, theirs)
     assert int(batch[0].trace.steps[-1]) == int(batch[0].steps) < 1000
     assert "1 converged, 1 max_steps, 1 diverged, 1 nonfinite" in repr(batch)
+    assert re.search(r"\n  steps        \d+ to 1000\n  failed       1, 2, 3$", repr(batch)), batch
     assert "1 converged" in batch.message
     with pytest.raises(RuntimeError, match="1 diverged"):
         batch.raise_if_failed()
@@ -389,6 +390,8 @@ def test_a_solution_says_how_it_went():
         repr(good),
     )
     assert good.message == mm.Status.converged.message and good.raise_if_failed() is good
+    assert str(good.status) == f"{good.status}" == "converged" == good.status != "max_steps"
+    assert good.status == 0 == hash(mm.Status.converged) and good.status != mm.Status.diverged
     bad = mm.solve(XY, ones(), mm.ExtraGradient(0.5), max_steps=3)
     assert "> 1e-08" in repr(bad) and "advice       The steps ran out" in repr(bad)
     with pytest.raises(RuntimeError, match="ExtraGradient: The steps ran out"):
@@ -638,6 +641,10 @@ MISTAKES = {
         lambda: mm.solve(XY, ones(), EG, record=True),
         r"record is True: expected a whole number >= 1",
     ),
+    "more steps than can be counted": (
+        lambda: mm.solve(XY, ones(), EG, max_steps=2**62),
+        r"max_steps is 4611686018427387904: expected at most 2305843009213693951.*64 bits",
+    ),
     "check never": (
         lambda: mm.solve(XY, ones(), EG, check_every=0),
         r"check_every is 0: expected a whole number >= 1",
@@ -676,6 +683,34 @@ MISTAKES = {
         lambda: mm.solve(XY, ones(), mm.ExtraGradient(jnp.array([0.1, 0.2]))),
         r"optimizer .*shape \(2,\)",
     ),
+    "negative step size": (
+        lambda: mm.ExtraGradient({"x": 0.1, "y": -0.1}),
+        r"optimizer\['y'\] is -0\.1: expected a step size >= 0.*\"max\" ascends by itself",
+    ),
+    "step size is NaN": (
+        lambda: mm.OptimisticGradient(float("nan")),
+        r"optimizer is nan: expected a step size >= 0",
+    ),
+    "negative power": (
+        lambda: mm.Averaged(EG, power=-1.0),
+        r"finite power >= 0; it got -1",
+    ),
+    "contraction of one": (
+        lambda: mm.AdaptiveExtraGradient(contraction=1.0),
+        r"contraction .* is 1\.0: expected a number between 0 and 1",
+    ),
+    "no patience": (
+        lambda: mm.AdaptiveExtraGradient(patience=0),
+        r"patience .* is 0: expected a whole number >= 1",
+    ),
+    "roles left out, players as a dict": (
+        lambda: mm.solve(mm.Game(PAYOFF), ones(), EG),
+        r"roles\[0\] fits no player.*Give roles=\{'x': \.\.\., 'y': \.\.\.\}",
+    ),
+    "payoff with one argument per player": (
+        lambda: mm.solve(mm.Game(lambda x, y: x * y), (1.0, 1.0), EG),
+        r"missing 1 required positional argument.*all players as its one first argument",
+    ),
     "optax class instead of call": (
         lambda: mm.solve(XY, ones(), mm.ExtraGradient(optax.adam)),
         r"optimizer .*adam",
@@ -710,6 +745,16 @@ def test_errors_of_a_nested_place_are_named_in_full():
     game = mm.Game(lambda p: p.weight.sum(), "min", constraints=mm.Box(jnp.zeros(5), 1.0))
     with pytest.raises(mm.GameError, match=r"players\.weight of shape \(2, 1\)"):
         mm.solve(game, eqx.nn.Linear(1, 2, use_bias=False, key=jax.random.key(0)), EG)
+
+
+@pytest.mark.parametrize("role", ["min", "max"])
+def test_players_who_pull_in_one_direction_are_warned_of(role):
+    """One shared payoff and one role: hardly the game that was meant."""
+    game = game_with(lambda p: p["x"] ** 2 + p["y"] ** 2, roles={"x": role, "y": role})
+    with pytest.warns(UserWarning, match=f'every player is "{role}" of one shared payoff'):
+        mm.check_game(game, ones())
+    mm.check_game(mm.Game(lambda p: p**2, role), 1.0)  # one player alone may
+    mm.check_game(game_with(lambda p: {"x": p["x"], "y": p["y"]}, game.roles), ones())
 
 
 def test_nothing_warns_on_ordinary_use():

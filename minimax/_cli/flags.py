@@ -56,7 +56,8 @@ def parse(
     """The example with its flags filled in, and the options, from the flags `given`.
 
     **Raises:** `GameError` where a parameter of `example` has the name of a flag of ours, or a type
-    that cannot be read; `SystemExit` where tyro has printed help, or what is wrong with a flag.
+    that cannot be read, and for negative step sizes, tolerances and numbers of steps; `SystemExit`
+    where tyro has printed help, or what is wrong with a flag.
     """
     ours = {field.name for field in fields(Options)}
     if clash := sorted(ours & inspect.signature(example).parameters.keys()):
@@ -64,7 +65,14 @@ def parse(
             f"{file}: example() has a parameter {clash[0]!r}, which is a flag of the command line "
             "already. Rename the parameter."
         )
-    return _tyro(f"minimax solve {file}", _first_line_of_file(example), example, given)
+    program = f"minimax solve {file}"
+    filled, options = _tyro(program, _first_line_of_file(example), example, given)
+    for name in ("max_steps", "tol", "step_size"):
+        number = getattr(options, name)
+        if number is not None and not number >= 0:
+            flag = "--" + name.replace("_", "-")
+            raise mm.GameError(f"{flag} is {number}: expected a number >= 0.")
+    return filled, options
 
 
 def explain() -> None:

@@ -89,7 +89,7 @@ def _plain(tree: Any) -> Any:
     if isinstance(tree, float):
         return tree if math.isfinite(tree) else None
     if isinstance(tree, (np.ndarray, np.generic, jax.Array)):
-        return _plain(np.asarray(tree).tolist())
+        return _plain(_shortest(np.asarray(tree)).tolist())
     if isinstance(tree, dict):
         return {str(key): _plain(value) for key, value in tree.items()}
     if isinstance(tree, eqx.Module):
@@ -99,6 +99,13 @@ def _plain(tree: Any) -> Any:
     if isinstance(tree, (list, tuple)):
         return [_plain(value) for value in tree]
     return getattr(tree, "__name__", None) or str(tree)
+
+
+def _shortest(array: np.ndarray) -> np.ndarray:
+    """Single precision as the shortest decimals that mean the same: 1e-05, not 9.99999975e-06."""
+    if not np.issubdtype(array.dtype, np.floating) or array.dtype == np.float64:
+        return array
+    return array.astype(str).astype(np.float64)
 
 
 def _check_destination(path: pathlib.Path) -> None:

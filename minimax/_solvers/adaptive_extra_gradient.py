@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from minimax import _tree
+from minimax._errors import GameError, is_known
 from minimax._game import AbstractGame
 from minimax._solvers.base import AbstractSolver
 
@@ -86,7 +87,9 @@ class AdaptiveExtraGradient(AbstractSolver):
 
     - `contraction`: $\nu \in (0, 1)$.
     - `patience`: steps between two looks at the average.
-    - `decrease`: the fraction of the epoch's first residual that ends it.
+    - `decrease`: the fraction of the epoch's first residual that ends it, in (0, 1).
+
+    **Raises:** `GameError` for numbers outside these ranges.
 
     ```python
     >>> import minimax as mm
@@ -105,6 +108,24 @@ class AdaptiveExtraGradient(AbstractSolver):
     contraction: Array = eqx.field(default=0.9, converter=jnp.asarray)
     patience: int = eqx.field(default=20, static=True)
     decrease: Array = eqx.field(default=0.2, converter=jnp.asarray)
+
+    def __check_init__(self) -> None:
+        for name in ("contraction", "decrease"):
+            number = getattr(self, name)
+            if is_known(number) and not 0 < float(number) < 1:
+                raise GameError(
+                    f"{name} of AdaptiveExtraGradient is {number}: expected a number between 0 "
+                    "and 1."
+                )
+        if (
+            isinstance(self.patience, bool)
+            or not isinstance(self.patience, int)
+            or self.patience < 1
+        ):
+            raise GameError(
+                f"patience of AdaptiveExtraGradient is {self.patience!r}: expected a whole number "
+                ">= 1."
+            )
 
     def init(
         self, game: AbstractGame, players: PyTree, data: PyTree = None

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Int, PyTree
 
 from minimax import _tree
+from minimax._errors import GameError, is_known
 from minimax._game import AbstractGame
 from minimax._solvers.base import AbstractSolver
 from minimax._solvers.extra_gradient import ExtraGradient
@@ -32,6 +33,8 @@ class Averaged(AbstractSolver):
     - `solver`: any solver.
     - `power`: $p \ge 0$.
 
+    **Raises:** `GameError` for another power.
+
     ```python
     >>> import minimax as mm
     >>> game = mm.Game(lambda players: players[0] * players[1])
@@ -47,6 +50,10 @@ class Averaged(AbstractSolver):
 
     solver: AbstractSolver
     power: Array = eqx.field(default=0.0, converter=jnp.asarray)
+
+    def __check_init__(self) -> None:
+        if is_known(self.power) and not 0 <= float(self.power) < float("inf"):
+            raise GameError(f"Averaged needs a finite power >= 0; it got {self.power}.")
 
     def init(self, game: AbstractGame, players: PyTree, data: PyTree = None) -> AveragedState:
         inner = self.solver.init(game, players, data)
