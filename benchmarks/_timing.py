@@ -2,16 +2,19 @@
 
 Samples alternate, A B B A A B …, and every round gives one ratio. The median of the ratios with
 its quartiles is reported: a machine that slows down for a second spoils a round, not the result.
+Both programs are compiled several times: where the compiler happens to put code and buffers changes
+the speed of a short loop by up to 10 %.
 """
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
 
-ROUNDS = 15
+COMPILATIONS, ROUNDS = 5, 5
+
 _SHORTEST = 0.03
 """Seconds that a sample lasts at least: far above the noise of the timer and of the scheduler."""
 
@@ -45,28 +48,36 @@ class Duel(NamedTuple):
     speedup: Spread
 
 
-def duel(ours: Program, theirs: Program, rounds: int = ROUNDS) -> Duel:
+def duel(ours: Program, theirs: Program) -> Duel:
     """Times both programs in alternation. Compilation and calibration are not timed."""
-    programs = (ours, theirs)
-    repeats = [_calls_per_sample(program.call) for program in programs]
-    samples: tuple[list[float], list[float]] = ([], [])
-    for turn in range(rounds):
-        for side in (0, 1) if turn % 2 == 0 else (1, 0):
-            seconds = _seconds(programs[side].call, repeats[side])
-            samples[side].append(seconds / programs[side].work)
-    pairs = list(zip(*samples, strict=True))
+    pairs = [pair for _ in range(COMPILATIONS) for pair in _rounds(ours, theirs)]
+    of_ours, of_theirs = (list(side) for side in zip(*pairs, strict=True))
     return Duel(
-        ours=Spread.of(samples[0]),
-        theirs=Spread.of(samples[1]),
+        ours=Spread.of(of_ours),
+        theirs=Spread.of(of_theirs),
         slowdown=Spread.of([a / b for a, b in pairs]),
         speedup=Spread.of([b / a for a, b in pairs]),
     )
 
 
-def seconds_per_work(program: Program, rounds: int = ROUNDS) -> Spread:
+def _rounds(ours: Program, theirs: Program) -> Iterator[tuple[float, float]]:
+    """Seconds per unit of work of both, in every round; compiled anew before the first."""
+    jax.clear_caches()
+    programs = (ours, theirs)
+    repeats = [_calls_per_sample(program.call) for program in programs]
+    for turn in range(ROUNDS):
+        pair = [0.0, 0.0]
+        for side in (0, 1) if turn % 2 == 0 else (1, 0):
+            seconds = _seconds(programs[side].call, repeats[side])
+            pair[side] = seconds / programs[side].work
+        yield pair[0], pair[1]
+
+
+def seconds_per_work(program: Program) -> Spread:
     """Seconds per unit of work of one program alone."""
     repeats = _calls_per_sample(program.call)
-    return Spread.of([_seconds(program.call, repeats) / program.work for _ in range(rounds)])
+    rounds = range(COMPILATIONS * ROUNDS)
+    return Spread.of([_seconds(program.call, repeats) / program.work for _ in rounds])
 
 
 def _calls_per_sample(call: Callable[[], Any]) -> int:

@@ -14,8 +14,8 @@ from benchmarks import _bilinear, _gan
 from benchmarks._table import Row, alone, slower
 from benchmarks._timing import Program, duel, seconds_per_work
 
-STEPS = {2: 2_000_000, 100: 30_000, 1000: 500}
-"""Steps per call by size of the game: about 0.1 s, so that the cost of a call is under 1 %."""
+STEPS = {2: 4_000_000, 100: 60_000, 1000: 1500}
+"""Steps per call by size of the game: 0.1 to 0.2 s, so that the cost of a call is under 1 %."""
 
 SCAN = "lax.scan by hand"
 
@@ -25,7 +25,7 @@ def rows() -> Iterator[Row]:
     for n, steps in STEPS.items():
         yield _extra_gradient(n, steps)
     for n, steps in STEPS.items():
-        yield _extra_adam(n, steps // 4)
+        yield _extra_adam(n, steps // 2)
     yield _extra_adam_gan(50)
     yield from _one_call()
 

@@ -1,8 +1,8 @@
-"""The pure loop: run a chunk of steps, look, record, decide; again.
+"""The pure loop: rows of chunks of steps.
 
-    chunk of steps (scan)  ->  look: metric, finiteness  ->  record  ->  status
-            ^                                                              |
-            +------------------------- still running ----------------------+
+    rows (a row of the trace each)
+      `-- chunks, until the row is full      chunk -> look: metric, finiteness, status
+            `-- steps (a scan)
 
 Looking once per chunk costs next to nothing, and a scan of fixed length inside a `while_loop`
 makes `vmap` freeze finished members once per chunk, not once per step.
@@ -14,7 +14,7 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PyTree
+from jaxtyping import Array, ArrayLike, Float, Int, PyTree
 
 from minimax import _tree
 from minimax._game import AbstractGame
@@ -112,19 +112,66 @@ def run(
 
     **Returns:** the outcome whose `now` is the last look at which all was finite.
     """
-    # Large players are first looked at in the loop, whose first pass makes no steps: a look apart
-    # would compile metric and payoff twice. For small ones the branch would cost more than a look.
-    apart = sum(leaf.size for leaf in jax.tree.leaves(_arrays(start.players))) <= SMALL
+    size = sum(leaf.size for leaf in jax.tree.leaves(_arrays(start.players)))
+    loop = _Loop(problem, start.steps, max_steps, record, looks_apart=size <= SMALL)
+    outcome = _unseen(problem, start, max_steps, record)
+    if loop.looks_apart:
+        outcome = loop.written(loop.look(outcome, start))
+    even = max_steps - max_steps % check_every
+    outcome = loop.rows(outcome, check_every, start.steps + even)
+    if even < max_steps:
+        outcome = loop.rows(outcome, max_steps - even, start.steps + max_steps)
+    nonfinite = outcome.status == Status.nonfinite
+    last = _cond(nonfinite, lambda: outcome.before, lambda: outcome.now)
+    return loop.written(outcome._replace(now=last))
 
-    def written(trace: Trace | None, sight: Sight) -> Trace | None:
-        if trace is None or record is None:
-            return None
-        # A row is overwritten until it is full, so the last row is where the run stands.
-        row = -((start.steps - sight.progress.steps) // record)
-        return trace.written(row, **_row(problem, sight))
 
-    def look(outcome: Outcome, progress: Progress) -> Outcome:
-        now = problem.look(progress)
+class _Loop(NamedTuple):
+    """What the loop knows besides its carry.
+
+    Large players are first looked at in the loop, whose first pass makes no steps: a look apart
+    would compile metric and payoff twice. For small ones that branch would cost more than a look.
+    """
+
+    problem: Problem
+    start: Int[Array, ""]
+    max_steps: int
+    record: int | None
+    looks_apart: bool
+
+    def rows(self, outcome: Outcome, length: int, until: ArrayLike) -> Outcome:
+        """Chunks until step `until` or a status, with a row of the trace every `record` steps."""
+        if self.record is None:
+            return self.chunks(outcome, length, until)
+        record = self.record
+
+        def row(outcome: Outcome) -> Outcome:
+            steps = outcome.now.progress.steps
+            full = jnp.where(outcome.status == _UNSEEN, steps, steps + record)
+            return self.written(self.chunks(outcome, length, jnp.minimum(full, until)))
+
+        return _while(lambda outcome: self.is_running(outcome, until), row, outcome)
+
+    def chunks(self, outcome: Outcome, length: int, until: ArrayLike) -> Outcome:
+        """Chunks of `length` steps, each with a look, until step `until` or a status."""
+
+        def chunk(outcome: Outcome) -> Outcome:
+            here = outcome.now.progress
+            if self.looks_apart:
+                return self.look(outcome, self.problem.advance(here, length))
+            unseen = outcome.status == _UNSEEN
+            further = _cond(unseen, lambda: here, lambda: self.problem.advance(here, length))
+            return self.look(outcome, further)
+
+        return _while(lambda outcome: self.is_running(outcome, until), chunk, outcome)
+
+    def is_running(self, outcome: Outcome, until: ArrayLike) -> Array:
+        running = (outcome.status == _RUNNING) & (outcome.now.progress.steps < until)
+        return running if self.looks_apart else running | (outcome.status == _UNSEEN)
+
+    def look(self, outcome: Outcome, progress: Progress) -> Outcome:
+        """The outcome after a look at `progress`."""
+        now = self.problem.look(progress)
         unseen = outcome.status == _UNSEEN
         first_residual = jnp.where(unseen, now.residual, outcome.first_residual)
         first_size = jnp.where(unseen, now.size, outcome.first_size)
@@ -132,40 +179,19 @@ def run(
         far = now.size > FAR * (1 + first_size)
         status = _first_that_holds(
             (~finite | jnp.isnan(now.residual), Status.nonfinite),
-            (now.residual <= problem.tol, Status.converged),
+            (now.residual <= self.problem.tol, Status.converged),
             (far & ~(now.residual < first_residual), Status.diverged),
-            (progress.steps - start.steps >= max_steps, Status.max_steps),
+            (progress.steps - self.start >= self.max_steps, Status.max_steps),
         )
-        trace = written(outcome.trace, now)
-        return Outcome(now, outcome.now, first_residual, first_size, status, trace)
+        return Outcome(now, outcome.now, first_residual, first_size, status, outcome.trace)
 
-    def go_on(outcome: Outcome, length: int, until: int) -> Outcome:
-        """Chunks of `length` steps until there have been `until` or there is a status."""
-
-        def more(outcome: Outcome) -> Array:
-            steps = outcome.now.progress.steps - start.steps
-            running = (outcome.status == _RUNNING) & (steps < until)
-            return running if apart else running | (outcome.status == _UNSEEN)
-
-        def chunk(outcome: Outcome) -> Outcome:
-            here = outcome.now.progress
-            if apart:
-                return look(outcome, problem.advance(here, length))
-            unseen = outcome.status == _UNSEEN
-            return look(outcome, _cond(unseen, lambda: here, lambda: problem.advance(here, length)))
-
-        return _while(more, chunk, outcome)
-
-    outcome = _unseen(problem, start, max_steps, record)
-    if apart:
-        outcome = look(outcome, start)
-    chunks, rest = divmod(max_steps, check_every)
-    outcome = go_on(outcome, check_every, chunks * check_every)
-    if rest:
-        outcome = go_on(outcome, rest, max_steps)
-    nonfinite = outcome.status == Status.nonfinite
-    last = _cond(nonfinite, lambda: outcome.before, lambda: outcome.now)
-    return outcome._replace(now=last, trace=written(outcome.trace, last))
+    def written(self, outcome: Outcome) -> Outcome:
+        """The outcome with the last look in its trace, which ends there."""
+        if outcome.trace is None or self.record is None:
+            return outcome
+        index = -((self.start - outcome.now.progress.steps) // self.record)
+        row = _row(self.problem, outcome.now)
+        return outcome._replace(trace=outcome.trace.written(index, **row))
 
 
 def _unseen(problem: Problem, start: Progress, max_steps: int, record: int | None) -> Outcome:

@@ -25,7 +25,7 @@ def as_optimizer(optimizer: PyTree[Optimizer]) -> PyTree[Optimizer]:
 
     def convert(path: tuple[Any, ...], leaf: Any) -> Any:
         converted = as_single_optimizer(leaf, path)
-        if isinstance(converted, jax.Array) and is_known(converted) and not converted >= 0:
+        if isinstance(converted, jax.Array) and is_known(converted) and not float(converted) >= 0:
             raise GameError(
                 f"{_tree.place('optimizer', path)} is {leaf!r}: expected a step size >= 0. The "
                 'roles set the signs: a player that is "max" ascends by itself.'
