@@ -104,6 +104,23 @@ def test_nonfinite_returns_the_last_players_that_were_looked_at():
     assert solution.players["x"] ** 2 < 9 and jnp.isfinite(solution.value), "still a payoff"
 
 
+@pytest.mark.parametrize(
+    "payoff, step_size, expected",
+    [
+        (lambda p: p["x"] ** 2 / 2 - p["y"] ** 2 / 2, 1.0, "converged"),
+        (lambda p: p["x"] * p["y"], 10.0, "diverged"),
+        (lambda p: p["x"] ** 4 - p["y"] ** 4, 1.0, "nonfinite"),
+        (lambda p: p["x"] * p["y"], 0.1, "max_steps"),
+    ],
+)
+def test_what_the_last_look_sees_comes_before_that_it_is_the_last(payoff, step_size, expected):
+    """One chunk only: its look is the first after the start and the last."""
+    solver = mm.GradientDescentAscent(step_size)
+    solution = mm.solve(mm.Game(payoff, ROLES), ones(), solver, max_steps=50, check_every=50)
+    assert solution.status == expected
+    assert all(bool(jnp.isfinite(z)) for z in solution.players.values())
+
+
 def test_a_start_outside_the_sets_is_projected_first():
     """Every point that is returned, recorded or measured is feasible, the start too."""
     game = game_with(constraints=mm.Box(-1.0, 2.0))
