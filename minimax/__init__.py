@@ -27,11 +27,19 @@ from minimax._solvers.adaptive_extra_gradient import (
 from minimax._solvers.alternating_gradient_descent_ascent import (
     AlternatingGradientDescentAscent as AlternatingGradientDescentAscent,
 )
+from minimax._solvers.anchored_popov import AnchoredPopov as AnchoredPopov
 from minimax._solvers.averaged import Averaged as Averaged
 from minimax._solvers.base import AbstractSolver as AbstractSolver
+from minimax._solvers.extra_anchored_gradient import ExtraAnchoredGradient as ExtraAnchoredGradient
 from minimax._solvers.extra_gradient import ExtraGradient as ExtraGradient
+from minimax._solvers.fast_extra_gradient import FastExtraGradient as FastExtraGradient
+from minimax._solvers.forward_backward_forward import (
+    ForwardBackwardForward as ForwardBackwardForward,
+)
 from minimax._solvers.gradient_descent_ascent import GradientDescentAscent as GradientDescentAscent
 from minimax._solvers.optimistic_gradient import OptimisticGradient as OptimisticGradient
+from minimax._solvers.popov_extra_gradient import PopovExtraGradient as PopovExtraGradient
+from minimax._solvers.reflected_gradient import ReflectedGradient as ReflectedGradient
 from minimax._transforms.extra_gradient import extra_gradient as extra_gradient
 
 __version__ = "0.1.0"

@@ -123,7 +123,7 @@ def as_single_optimizer(leaf: Any, path: tuple[Any, ...] = ()) -> Any:
             "optax.adam(1e-3)."
         )
     try:
-        step_size = None if leaf is None else _tree.as_array(leaf)
+        step_size = None if leaf is None else _tree.as_real(leaf)
     except TypeError:
         step_size = None
     if (

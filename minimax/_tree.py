@@ -39,6 +39,14 @@ def as_array(number: Any) -> Array:
     return jax.device_put(np.asarray(number, jnp.result_type(number)))
 
 
+def as_real(number: Any) -> Array:
+    """`as_array`, with whole numbers as floating-point numbers."""
+    dtype = jnp.result_type(float, number)
+    return as_array(
+        number.astype(dtype) if isinstance(number, jax.Array) else np.asarray(number, dtype)
+    )
+
+
 def map_variables(function: Callable[..., Any], tree: PyTree, *others: PyTree) -> PyTree:
     """`function` on each variable of `tree` (and its partners in `others`); the rest is kept.
 
