@@ -297,3 +297,36 @@ def test_exact_zero_rows_do_not_move_by_one_bit():
         assert jax.tree.all(
             jax.tree.map(lambda row, z: bool((row[:, 1] == z[1]).all()), rows, start)
         )
+
+
+# Lookahead ----------------------------------------------------------------------------------------
+
+
+@given(bilinear_games(), fractions(0.02, 0.8), st.integers(1, 6), fractions(0.05, 1.0))
+def test_lookahead_takes_part_of_the_way(planted, c_max, period, pull):
+    """Around descent-ascent the slow ζ is multiplied by 1 - α + α(1 + ic)^k every k steps."""
+    eta = c_max / planted.s_max
+    solver = mm.Lookahead(mm.GradientDescentAscent(eta), period, pull)
+    rows = outputs(planted.game, planted.players, solver, STEPS)
+    zeta, c = planted.pairs(rows), eta * planted.singular_values
+    factor = 1 - pull + pull * (1 + 1j * c) ** period
+    expected = zeta[0] * factor ** (np.arange(STEPS + 1) // period)[:, None]
+    fast = iterates(planted.game, planted.players, solver, STEPS)
+    np.testing.assert_allclose(
+        zeta, expected, rtol=0, atol=2 * rounding(planted, {**rows, "fast": fast["x"]}, c_max)
+    )
+
+
+def test_lookahead_tames_descent_ascent():
+    """|1 - α + α(1 + ic)^k| < 1 where |1 + ic| > 1."""
+    planted = plant(2, 2, [1.0, 0.5], seed=0)
+    gda = mm.GradientDescentAscent(0.3)
+    assert mm.solve(planted.game, planted.players, gda).status == "diverged"
+    assert mm.solve(planted.game, planted.players, mm.Lookahead(gda), tol=1e-6).success
+
+
+@pytest.mark.parametrize("period, pull", [(0, 0.5), (2.5, 0.5), (5, 0.0), (5, 1.5), (5, np.nan)])
+def test_what_lookahead_must_be_given(period, pull, as_users_run_it):
+    """A whole number of steps, and part of the way."""
+    with pytest.raises(mm.GameError, match="(period|pull) is .*: expected a"):
+        mm.Lookahead(mm.GradientDescentAscent(0.3), period, pull)
