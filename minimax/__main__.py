@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         # The reader of our output has gone (`| head`). Python flushes stdout once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        return 141  # as for any program that its reader has left
     except SystemExit as exit:  # --help, or flags that tyro has already explained
         return exit.code if isinstance(exit.code, int) else 2
 

@@ -51,6 +51,7 @@ def _check_constraints(game: AbstractGame, players: PyTree) -> None:
             continue
         place = _tree.place("players", path)
         try:
+            constraint.check(leaf.shape)
             projected = jax.eval_shape(constraint.project, leaf)
         except (TypeError, ValueError) as error:
             raise GameError(
@@ -69,17 +70,11 @@ def _check_payoff(game: AbstractGame, players: PyTree, data: PyTree) -> None:
     except GameError:
         raise
     except Exception as error:
-        called_with = "players" if data is None else "players and data"
         raise GameError(
             f"the payoff raised {type(error).__name__}: {_first_line(error)} "
             f"(it was called with players {_shapes(players)}"
             + (")" if data is None else f" and data {_shapes(data)})")
-            + (
-                f" A payoff takes all players as its one first argument; here it gets "
-                f"{called_with}."
-                if isinstance(error, TypeError) and "argument" in str(error)
-                else ""
-            )
+            + (f". {_SIGNATURE}" if _is_about_arguments(error) else "")
         ) from error
     _tree.broadcast_prefix(value, _tree.variables(players), "payoff")
     roles = jax.tree.leaves(game.roles)
@@ -89,6 +84,16 @@ def _check_payoff(game: AbstractGame, players: PyTree, data: PyTree) -> None:
             "give one of them the other role, or return one scalar per player.",
             stacklevel=2,
         )
+
+
+_SIGNATURE = (
+    "A payoff takes all players as its first argument, and what solve(..., data=...) was given, if "
+    "anything, as its second."
+)
+
+
+def _is_about_arguments(error: Exception) -> bool:
+    return isinstance(error, TypeError) and "positional argument" in str(error)
 
 
 def _shapes(tree: PyTree) -> str:

@@ -18,7 +18,7 @@ from jaxtyping import ArrayLike, PyTree
 
 from minimax import _tree
 from minimax._constraints.base import AbstractConstraint
-from minimax._errors import GameError
+from minimax._errors import GameError, is_known
 from minimax._players import as_players
 from minimax._roles import sign_of_each
 
@@ -71,12 +71,17 @@ class AbstractGame(eqx.Module):
         pytree of one scalar per player, a prefix of the players (general-sum).
         """
 
-    @eqx.filter_jit  # traced once, however often a step evaluates it
     def gradient(self, players: PyTree, data: PyTree = None) -> PyTree:
         """Each player's gradient of its own payoff in its own variables, without signs.
 
         **Returns:** a pytree like `players`, with `None` where a leaf is not a variable.
         """
+        if is_known(*jax.tree.leaves((self, players, data))):
+            return self._gradient(players, data)
+        # Inside a solve it is traced once, however often a step evaluates it.
+        return _traced_gradient(self, players, data)
+
+    def _gradient(self, players: PyTree, data: PyTree) -> PyTree:
         variables, rest = eqx.partition(as_players(players), _tree.is_variable)
 
         def payoff_of(variables: PyTree) -> PyTree:
@@ -212,6 +217,11 @@ class Game(AbstractGame):
 
     def payoff(self, players: PyTree, data: PyTree = None) -> PyTree:
         return self.function(players) if data is None else self.function(players, data)
+
+
+@eqx.filter_jit
+def _traced_gradient(game: AbstractGame, players: PyTree, data: PyTree) -> PyTree:
+    return game._gradient(players, data)
 
 
 def _as_scalar(path: tuple[Any, ...], payoff: Any) -> jax.Array:

@@ -85,7 +85,7 @@ class Problem(eqx.Module):
             evaluations=self.solver.evaluations(progress.steps, progress.state),
             residual=self.metric(self.game, players, self.data),
             value=self.game.value(players, self.data),
-            size=_tree.largest(progress.players),
+            size=_largest(progress.players, players),
         )
 
 
@@ -121,8 +121,9 @@ def run(
     outcome = loop.rows(outcome, check_every, start.steps + even)
     if even < max_steps:
         outcome = loop.rows(outcome, max_steps - even, start.steps + max_steps)
-    nonfinite = outcome.status == Status.nonfinite
-    last = _cond(nonfinite, lambda: outcome.before, lambda: outcome.now)
+    # Where not even the start is finite there is nothing better to return.
+    before = (outcome.status == Status.nonfinite) & (outcome.now.progress.steps > start.steps)
+    last = _cond(before, lambda: outcome.before, lambda: outcome.now)
     return loop.written(outcome._replace(now=last))
 
 
@@ -214,6 +215,12 @@ def _first_that_holds(*cases: tuple[Array, Status]) -> Int[Array, ""]:
     for condition, code in reversed(cases):
         status = jnp.where(condition, jnp.int32(code), status)
     return status
+
+
+def _largest(players: PyTree, reported: PyTree) -> Float[Array, ""]:
+    """The largest entry of both: an average may overflow where what it averages does not."""
+    size = _tree.largest(players)
+    return size if reported is players else jnp.maximum(size, _tree.largest(reported))
 
 
 def _row(problem: Problem, sight: Sight) -> dict[str, PyTree]:

@@ -44,13 +44,15 @@ _MESSAGES = {
     Status.max_steps: (
         "The steps ran out before the metric reached the tolerance. Raise max_steps, raise tol, "
         "or try another step size or solver; solution.trace (record=...) shows whether the "
-        "residual still falls."
+        "residual still falls. Where it does not, the tolerance may lie below the rounding of "
+        "single precision: try double precision (jax_enable_x64)."
     ),
     Status.diverged: (
         "The players ran away: they are a million times further out than they began, and the "
-        "metric is no better. Lower the step size. Descent-ascent runs away from rotating games at "
-        "every step size, where extragradient does not. If that runs away too, the game may have "
-        "no saddle point."
+        "metric is no better. Lower the step size, if the solver has one. Descent-ascent runs away "
+        "from rotating games at every step size, where extragradient does not. If that runs away "
+        "too, the game may have no saddle point: constraints that cannot be met, or a payoff "
+        "without bound."
     ),
     Status.nonfinite: (
         "Players, payoff or metric became infinite or NaN; the players returned are the last that "
@@ -59,6 +61,8 @@ _MESSAGES = {
     ),
 }
 
+
+_AS_STATUS = np.vectorize(Status, otypes=[object])
 
 _MOST_SHOWN = 8
 """How many failed members of a batch are named."""
@@ -148,10 +152,12 @@ class Solution(eqx.Module):
 
     @property
     def status(self) -> Any:
-        """A `Status`; for a batch or inside `jit`, the integer codes, comparable with it."""
-        if is_known(self.status_code) and self.status_code.ndim == 0:
-            return Status(int(self.status_code))
-        return self.status_code
+        """A `Status`; for a batch a NumPy array of them; inside `jit` the integer codes, comparable
+        with `Status` but not with its names."""
+        if not is_known(self.status_code):
+            return self.status_code
+        codes = np.asarray(self.status_code)
+        return Status(int(codes)) if codes.ndim == 0 else _AS_STATUS(codes)
 
     @property
     def success(self) -> Any:
@@ -162,12 +168,17 @@ class Solution(eqx.Module):
     @property
     def message(self) -> str:
         """What happened and what to do next."""
-        return self.status.message if isinstance(self.status, Status) else self._batch_line()
+        if not isinstance(self.status, Status):
+            return self._batch_line()
+        if self.status == Status.max_steps and float(self.tol) == 0:
+            return "All steps asked for are made: with tol=0 nothing else ends a good run."
+        return self.status.message
 
     def raise_if_failed(self) -> "Solution":
         """This solution, or `RuntimeError` with the message where it has not converged."""
         if not bool(jnp.all(jnp.asarray(self.success))):
-            raise RuntimeError(f"{self.solver}: {self.message}")
+            failed = self._batch_rows()[-1].strip() if self.status_code.ndim else ""
+            raise RuntimeError(f"{self.solver}: {self.message} {failed}".rstrip())
         return self
 
     def plot(self, ax: Any = None) -> Any:
@@ -229,7 +240,7 @@ class Solution(eqx.Module):
             f"  steps        {int(self.steps)}",
             f"  evaluations  {int(self.evaluations)}",
         ]
-        return rows if self.success else [*rows, f"  advice       {self.status.message}"]
+        return rows if self.success else [*rows, f"  advice       {self.message}"]
 
     def _batch_rows(self) -> list[str]:
         residuals, steps = np.asarray(self.residual).ravel(), np.asarray(self.steps).ravel()

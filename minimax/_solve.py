@@ -1,5 +1,6 @@
 """`solve`: check what was given, run the loop in one compiled call, and say how it went."""
 
+import math
 import warnings
 from typing import Any
 
@@ -7,6 +8,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from jaxtyping import Array, ArrayLike, Float, PyTree
 
 from minimax import _loop, _tree
@@ -53,7 +55,8 @@ def solve(
     - `players`: where to start; any pytree of floating-point arrays, projected on the constraints
       first. The answer has its structure and dtypes.
     - `solver`: the method; by default `AdaptiveExtraGradient()`, which has nothing to tune.
-    - `data`: handed to the payoff as its second argument, if given.
+    - `data`: handed to the payoff as its second argument, if given. New numbers in it do not
+      recompile.
     - `max_steps`: how many steps to make at most.
     - `tol`: what `metric` must reach. By default 1e-8 for float64, 1e-5 for float32 and 1e-2 for
       half precision; the coarsest dtype among the players counts.
@@ -63,8 +66,9 @@ def solve(
       `Solution.trace`.
     - `check_every`: steps between two looks at the metric and at whether all is finite. With
       `record` it is replaced by the nearest divisor of `record`.
-    - `state`: the `state` of an earlier solution of the same game and solver, to go on from there;
-      `players` then only says what they look like. The steps of both runs are counted.
+    - `state`: the `state` of an earlier solution of the same game, data and solver, to go on from
+      there for up to `max_steps` further steps; `players` then only says what they look like. The
+      steps of both runs are counted. With other data hand the earlier players over instead.
 
     **Raises:** `GameError`, before anything compiles, where game, players and options do not fit
     together: what was expected, what came and where.
@@ -83,6 +87,8 @@ def solve(
     """
     _check_options(solver, metric, tol, max_steps, record, check_every)
     start = as_players(players)
+    data = _tree.floats_as_arrays(data)
+    _check_static((game, solver, metric, data, start))
     if record is not None:
         _warn_of_large_trace(start, max_steps // record)
         check_every = _nearest_divisor(record, check_every)
@@ -166,11 +172,12 @@ def _check_options(
 ) -> None:
     if not (solver is None or isinstance(solver, AbstractSolver)):
         raise GameError(
-            f"solver is {solver!r}: expected a solver such as mm.ExtraGradient(0.1)"
-            + (", an instance and not the class." if isinstance(solver, type) else ".")
+            f"solver is {solver!r}: expected a solver such as mm.ExtraGradient(0.1)" + _hint(solver)
         )
     if not (metric is None or isinstance(metric, AbstractMetric)):
-        raise GameError(f"metric is {metric!r}: expected a metric such as mm.NaturalResidual().")
+        raise GameError(
+            f"metric is {metric!r}: expected a metric such as mm.NaturalResidual()" + _hint(metric)
+        )
     if not (tol is None or not is_known(tol) or _is_tolerance(tol)):
         raise GameError(f"tol is {tol!r}: expected one number >= 0.")
     least = {"max_steps": 0, "record": 1, "check_every": 1}
@@ -196,6 +203,31 @@ def _tolerance(tol: Array | None, players: PyTree) -> Float[Array, ""]:
     return jnp.asarray(value, jnp.promote_types(coarsest, jnp.float32))
 
 
+def _hint(given: Any) -> str:
+    """The rest of a message about something that is no solver or metric."""
+    if isinstance(given, type):
+        return ", an instance and not the class."
+    if isinstance(given, optax.GradientTransformation):
+        return "; an optax optimizer goes inside: mm.ExtraGradient(optimizer)."
+    if eqx.is_array_like(given) or isinstance(given, (tuple, list, dict)):
+        return "; all players are one pytree: mm.solve(game, (x, y))."
+    return "."
+
+
+def _check_static(given: PyTree) -> None:
+    """Raises `GameError` for what is no array and cannot be compared with what came before, which
+    is how a program is found that was compiled for it already."""
+    for leaf in jax.tree.leaves(given):
+        try:
+            if not eqx.is_array(leaf):
+                hash(leaf)
+        except TypeError:
+            raise GameError(
+                f"{leaf!r} is neither an array nor hashable: give functions and objects that a "
+                "game holds a __hash__ (a dataclass: frozen=True), or make them arrays."
+            ) from None
+
+
 def _is_tolerance(value: Any) -> bool:
     number = np.asarray(value)
     return number.ndim == 0 and number.dtype.kind in "fiu" and bool(number >= 0)
@@ -203,7 +235,8 @@ def _is_tolerance(value: Any) -> bool:
 
 def _nearest_divisor(record: int, check_every: int) -> int:
     """The divisor of `record` nearest to `check_every`, by ratio."""
-    divisors = (d for d in range(1, record + 1) if record % d == 0)
+    small = [d for d in range(1, math.isqrt(record) + 1) if record % d == 0]
+    divisors = sorted({*small, *(record // d for d in small)})
     return min(divisors, key=lambda d: max(d / check_every, check_every / d))
 
 

@@ -47,6 +47,13 @@ def as_real(number: Any) -> Array:
     )
 
 
+def floats_as_arrays(tree: PyTree) -> PyTree:
+    """`tree` with Python floats outside modules as arrays."""
+    return jax.tree.map(
+        lambda leaf: as_array(leaf) if isinstance(leaf, float) else leaf, tree, is_leaf=is_module
+    )
+
+
 def map_variables(function: Callable[..., Any], tree: PyTree, *others: PyTree) -> PyTree:
     """`function` on each variable of `tree` (and its partners in `others`); the rest is kept.
 

@@ -156,3 +156,37 @@ def test_it_never_acts_on_its_own_rounding():
     zeros = {"x": jnp.zeros(2), "y": jnp.zeros(2)}
     rows = iterates(game, zeros, mm.AdaptiveExtraGradient(), 50)
     assert all(bool(jnp.all(row == 0)) for row in rows.values())
+
+
+# The precision floor ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("demand", [10.0, 30.0, 100.0, 200.0, 300.0])
+def test_a_market_is_solved_up_to_its_rounding(demand):
+    """Three firms in single precision, with the solution far from zero: at the precision floor the
+    step size neither grows out of proportion nor shrinks to nothing."""
+    game = mm.Game(
+        lambda q: {firm: q[firm] * (0.9 * demand - sum(q.values())) for firm in q},
+        "max",
+        mm.Box(0.0, 10 * demand),
+    )
+    with jax.enable_x64(False):
+        solution = mm.solve(game, {"a": 1.0, "b": 2.0, "c": 3.0})
+    assert solution.success, solution
+    np.testing.assert_allclose(list(solution.players.values()), 0.225 * demand, rtol=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("radius", [1e3, 1e4])
+def test_large_balls_do_not_send_the_step_size_to_infinity(radius, seed):
+    """On a sphere a step is rounding long before the residual is small."""
+    draw = np.random.default_rng(seed)
+    A = jnp.asarray(draw.normal(size=(5, 5)) / radius, "float32")
+    b, c = (jnp.asarray(3 * draw.normal(size=5), "float32") for _ in range(2))
+    game = mm.Game(lambda p: p[0] @ A @ p[1] + b @ p[0] + c @ p[1], constraints=mm.L2Ball(radius))
+    with jax.enable_x64(False):
+        start = (jnp.zeros(5, "float32"), jnp.zeros(5, "float32"))
+        solution = mm.solve(game, start, record=50)
+    assert solution.status in ("converged", "max_steps")
+    assert solution.trace is not None
+    assert float(solution.trace.stats["step_size"].max()) < 1e9

@@ -330,3 +330,26 @@ def test_what_lookahead_must_be_given(period, pull, as_users_run_it):
     """A whole number of steps, and part of the way."""
     with pytest.raises(mm.GameError, match="(period|pull) is .*: expected a"):
         mm.Lookahead(mm.GradientDescentAscent(0.3), period, pull)
+
+
+# What the other laws let pass ---------------------------------------------------------------------
+
+
+def test_alternating_players_see_where_the_others_are_projected_to():
+    """x goes from 0.1 to P(0.1 - 0.5) = 0, so y stays; unprojected it would see -0.4."""
+    game = mm.Game(lambda p: p["x"] * p["y"], {"x": "min", "y": "max"}, mm.Box(0.0, 1.0))
+    solver = mm.AlternatingGradientDescentAscent(0.5)
+    rows = iterates(game, {"x": jnp.asarray(0.1), "y": jnp.asarray(0.9)}, solver, 1)
+    np.testing.assert_array_equal(rows["x"], [0.1, 0.0])
+    np.testing.assert_array_equal(rows["y"], [0.9, 0.9])
+
+
+def test_averages_are_of_what_the_inner_solver_reports():
+    """Around lookahead, which reports its slow players."""
+    planted = plant(2, 2, [1.0, 0.5], seed=0)
+    inner = mm.Lookahead(mm.GradientDescentAscent(0.3), period=3)
+    reported = outputs(planted.game, planted.players, inner, STEPS)
+    average = outputs(planted.game, planted.players, mm.Averaged(inner), STEPS)
+    for player in "xy":
+        means = np.cumsum(reported[player][1:], axis=0) / np.arange(1, STEPS + 1)[:, None]
+        np.testing.assert_allclose(average[player][1:], means, rtol=1e-12, atol=1e-14)

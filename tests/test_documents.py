@@ -9,7 +9,7 @@ import minimax as mm
 from minimax.__main__ import main
 
 ROOT = pathlib.Path(__file__).parent.parent
-_BLOCK = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
+_BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
 
 def _blocks(document: str) -> list[tuple[str, str]]:
@@ -69,3 +69,4 @@ def test_the_skeleton_of_a_solver_solves() -> None:
     solver = namespace["example"]()  # type: ignore[operator]
     game = mm.Game(lambda p: (p[0] ** 2 - p[1] ** 2) / 2 + p[0] * p[1])
     assert mm.solve(game, (1.0, 1.0), solver).success
+    assert ">>> " in (type(solver).__doc__ or ""), "every solver shows a use"

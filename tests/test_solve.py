@@ -2,6 +2,7 @@
 # pyright: reportArgumentType=false, reportOptionalMemberAccess=false
 """`solve`: when it stops, what it says, what it keeps; and every message for a user's mistake."""
 
+import dataclasses
 import html
 import re
 import warnings
@@ -456,6 +457,16 @@ def game_with(payoff=PAYOFF, roles=ROLES, constraints=None):
     return mm.Game(payoff, roles, constraints)
 
 
+@dataclasses.dataclass
+class Unhashable:
+    """A dataclass that may change has no hash."""
+
+    scale: float = 1.0
+
+    def __call__(self, players):
+        return self.scale * players["x"] * players["y"]
+
+
 MISTAKES = {
     # What the user did, and what the message must say: the place, what came, what to do.
     "game is a function": (
@@ -726,7 +737,23 @@ MISTAKES = {
     ),
     "payoff with one argument per player": (
         lambda: mm.solve(mm.Game(lambda x, y: x * y), (1.0, 1.0), EG),
-        r"missing 1 required positional argument.*all players as its one first argument",
+        r"missing 1 required positional argument.*A payoff takes all players as its first argument",
+    ),
+    "optax optimizer as a solver": (
+        lambda: mm.solve(XY, ones(), optax.adam(1e-3)),
+        r"solver is .*goes inside: mm\.ExtraGradient\(optimizer\)",
+    ),
+    "players as two arguments": (
+        lambda: mm.solve(XY, jnp.ones(2), jnp.ones(2)),
+        r"solver is .*one pytree: mm\.solve\(game, \(x, y\)\)",
+    ),
+    "one probability in a simplex": (
+        lambda: mm.solve(game_with(constraints=mm.Simplex()), ones(), EG),
+        r"does not fit players\['x'\] of shape \(\).*take Box\(0\.0, 1\.0\)",
+    ),
+    "a payoff without a hash": (
+        lambda: mm.solve(game_with(Unhashable()), ones(), EG),
+        r"Unhashable.*neither an array nor hashable.*frozen=True",
     ),
     "optax class instead of call": (
         lambda: mm.solve(XY, ones(), mm.ExtraGradient(optax.adam)),
@@ -781,3 +808,83 @@ def test_nothing_warns_on_ordinary_use():
         players = {"x": np.array(1.0), "y": np.float64(1.0)}
         solution = mm.solve(XY, players, mm.ExtraGradient(0.5), data=None)
         assert solution.success and solution.players["x"].dtype == "float32"
+
+
+# What a hostile reader found ----------------------------------------------------------------------
+
+
+def test_an_average_that_overflows_is_not_finite():
+    """The inner iterates jump between ±6e4 in half precision, and their differences overflow."""
+
+    class Flip(mm.AbstractSolver):
+        def init(self, game, players, data=None):
+            return ()
+
+        def step(self, game, players, state, data=None):
+            return jax.tree.map(lambda z: -z, players), state
+
+        def evaluations(self, steps, state):
+            return steps
+
+        def output(self, players, state):
+            return jax.tree.map(lambda z: z * 2, players)
+
+    game = mm.Game(lambda p: jnp.arctan(p["x"].astype("float32")) * 1e-9 - 0 * p["y"], ROLES)
+    start = {"x": jnp.float16(6e4), "y": jnp.float16(1.0)}
+    assert mm.solve(game, start, Flip(), max_steps=10).status == "nonfinite"
+
+
+def test_where_nothing_was_ever_finite_the_start_is_told_as_it_is():
+    """√0 has no derivative, but the payoff has a value, and the solver has made its evaluations."""
+    game = mm.Game(lambda p: jnp.sqrt(p["x"]) * p["y"] - 1.0, ROLES)
+    solution = mm.solve(game, {"x": 0.0, "y": 1.0}, record=1)
+    assert solution.status == "nonfinite" and solution.steps == 0
+    assert solution.value == -1.0 and solution.evaluations == 2
+
+
+def test_python_floats_in_data_do_not_recompile():
+    """They are arrays like all other numbers."""
+    traces = []
+
+    def payoff(players, data):
+        traces.append(None)
+        return data["a"] * players["x"] * players["y"]
+
+    game = mm.Game(payoff, ROLES)
+    mm.solve(game, ones(), EG, data={"a": 0.5}, max_steps=5)
+    before = len(traces)
+    mm.solve(game, ones(), EG, data={"a": 0.7}, max_steps=5)
+    assert len(traces) == before
+
+
+def test_a_gradient_outside_a_solve_is_plain_jax():
+    """It sees what its payoff sees now, and may itself be compiled."""
+    matrix = np.ones((2, 2))
+    game = mm.Game(lambda p: p["x"] @ matrix @ p["y"], ROLES)
+    z = {"x": jnp.ones(2), "y": jnp.ones(2)}
+    np.testing.assert_array_equal(game.operator(z)["x"], [2.0, 2.0])
+    matrix *= 10
+    np.testing.assert_array_equal(game.operator(z)["x"], [20.0, 20.0])
+    np.testing.assert_array_equal(jax.jit(lambda z: game.gradient(z))(z)["x"], [20.0, 20.0])
+
+
+def test_a_stride_of_many_digits_is_no_work():
+    """The nearest divisor is found in the square root of it."""
+    solution = mm.solve(XY, ones(), mm.ExtraGradient(0.5), max_steps=20, record=10**9)
+    assert solution.trace is not None
+    np.testing.assert_array_equal(solution.trace.steps, [0, 20])
+
+
+def test_the_status_of_a_batch_reads_as_words():
+    """Elementwise."""
+    batch = jax.vmap(lambda x: mm.solve(XY, {"x": x, "y": x}, EG, max_steps=50))(jnp.arange(3.0))
+    np.testing.assert_array_equal(batch.status == "converged", [True, False, False])
+    np.testing.assert_array_equal(batch.status == mm.Status.max_steps, [False, True, True])
+    with pytest.raises(RuntimeError, match="failed       1, 2"):
+        batch.raise_if_failed()
+
+
+def test_tol_zero_asks_for_steps_and_gets_them():
+    """The advice is not to raise what was set to zero on purpose."""
+    solution = mm.solve(XY, ones(), EG, max_steps=50, tol=0.0)
+    assert "advice       All steps asked for are made" in repr(solution)

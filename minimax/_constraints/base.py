@@ -39,6 +39,10 @@ class AbstractConstraint(eqx.Module):
     def project(self, point: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         """The feasible point nearest to `point`."""
 
+    def check(self, shape: tuple[int, ...]) -> None:
+        """Raises `GameError` where a leaf of this shape cannot be meant."""
+        del shape
+
 
 class AbstractSet(AbstractConstraint):
     r"""A closed convex set with the Euclidean distance: its proximal step is a projected step."""

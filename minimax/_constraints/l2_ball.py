@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
-from minimax._constraints._axis import along
+from minimax._constraints._axis import along, vectors
 from minimax._constraints.base import AbstractCompactSet
 from minimax._errors import GameError, is_known
 
@@ -49,12 +49,26 @@ class L2Ball(AbstractCompactSet):
         direction: Float[Array, "*shape"],
         step_size: ArrayLike,
     ) -> Float[Array, "*shape"]:
-        step = step_size * direction
-        projected = self.project(point - step)
-        return jnp.where(projected == point - step, step, point - projected)
+        return along(
+            self.axis,
+            lambda x, s: _back(x, s, self.radius.astype(x.dtype)),
+            point,
+            jnp.asarray(step_size * direction),
+        )
 
     def linear_minimizer(self, direction: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         return along(self.axis, lambda d: -self.radius.astype(d.dtype) * _polar(d)[1], direction)
+
+    def gap(
+        self, point: Float[Array, "*shape"], direction: Float[Array, "*shape"]
+    ) -> Float[Array, ""]:
+        x, d = vectors(self.axis, point), vectors(self.axis, direction)
+        radius = self.radius.astype(x.dtype)
+        safe = jnp.where(radius > 0, radius, 1)
+        length, unit = _polar(d)
+        # <d, x> + r|d| = r|d| (|x/r + u|² + 1 - |x/r|²)/2, without a difference of large numbers.
+        apart = jnp.sum((x / safe + unit) ** 2, axis=-1, keepdims=True)
+        return jnp.sum(length * radius * (apart + _slack(x / safe, jnp.ones_like(radius))) / 2)
 
 
 def example() -> L2Ball:
@@ -65,6 +79,26 @@ def example() -> L2Ball:
 def _shrink(x: Float[Array, "*batch n"], radius: Array) -> Float[Array, "*batch n"]:
     norm, unit = _polar(x)
     return jnp.where(norm > radius, radius * unit, x)
+
+
+def _slack(x: Float[Array, "*batch n"], radius: Array) -> Array:
+    """r² - |x|², where a point as near to the sphere as projections come counts as on it."""
+    norm, _ = _polar(x)
+    inside = radius - norm
+    near = jnp.abs(inside) <= 8 * jnp.finfo(x.dtype).eps * radius
+    return jnp.where(near, 0, inside * (radius + norm))
+
+
+def _back(x: Float[Array, "*batch n"], s: Float[Array, "*batch n"], radius: Array) -> Array:
+    """x - P(x - s): s where x - s is inside. Elsewhere, with q = x - s, it is s r/|q| + x (1 -
+    r/|q|), and |q|² - r² is computed without a difference of large numbers where x is on the
+    sphere."""
+    norm, _ = _polar(x - s)
+    outside = norm > radius
+    norm = jnp.where(outside, norm, 1)
+    x, s, share = x / norm, s / norm, radius / norm  # in units of |q| no square overflows
+    excess = jnp.sum(s * (s - 2 * x), axis=-1, keepdims=True) - _slack(x, share)
+    return norm * jnp.where(outside, s * share + x * jnp.maximum(excess, 0) / (1 + share), s)
 
 
 def _polar(x: Float[Array, "*batch n"]) -> tuple[Array, Array]:

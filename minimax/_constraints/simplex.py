@@ -35,6 +35,13 @@ class Simplex(AbstractCompactSet):
     def project(self, point: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         return along(self.axis, _project, point)
 
+    def check(self, shape: tuple[int, ...]) -> None:
+        if shape == ():
+            raise GameError(
+                "it needs an axis of entries that sum to one. For one probability take "
+                "Box(0.0, 1.0)."
+            )
+
     def linear_minimizer(self, direction: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         return along(self.axis, _best_vertex, direction)
 

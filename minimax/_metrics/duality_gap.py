@@ -5,7 +5,7 @@ from typing import final
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Bool, Float, PyTree
 
 from minimax import _tree
 from minimax._constraints.base import AbstractCompactSet
@@ -46,16 +46,16 @@ class DualityGap(AbstractMetric):
         players = as_players(players)
         variables = _tree.variables(players)
         gaps = jax.tree.map(
-            lambda x, direction, constraint: constraint.gap(x, direction),
+            lambda x, direction, constraint: jnp.maximum(constraint.gap(x, direction), 0),
             variables,
             game.operator(players, data),
             game.constraint_of_each(variables),
         )
         gap = functools.reduce(jnp.add, jax.tree.leaves(gaps))
-        outside = _tree.largest(_tree.subtract(variables, game.project(variables)))
-        rounding = max(jnp.finfo(x.dtype).eps for x in jax.tree.leaves(variables))
-        feasible = outside <= 100 * rounding * (1 + _tree.largest(variables))
-        return jnp.where(feasible, gap, jnp.where(jnp.isnan(outside), jnp.nan, jnp.inf))
+        inside = jax.tree.map(_is_where_it_is_projected, variables, game.project(variables))
+        feasible = functools.reduce(jnp.logical_and, jax.tree.leaves(inside))
+        unknown = jnp.isnan(_tree.largest(variables))
+        return jnp.where(feasible, gap, jnp.where(unknown, jnp.nan, jnp.inf))
 
     def check(self, game: AbstractGame, players: PyTree) -> None:
         variables, structure = jax.tree_util.tree_flatten_with_path(_tree.variables(players))
@@ -69,6 +69,12 @@ class DualityGap(AbstractMetric):
                     f"{_tree.place('players', path)} has {constraint!r}. Give it bounds, for "
                     "example mm.Box(-10.0, 10.0) or mm.L2Ball(10.0), or use mm.NaturalResidual()."
                 )
+
+
+def _is_where_it_is_projected(point: Array, projected: Array) -> Bool[Array, ""]:
+    """Up to the rounding of a projection, on the scale of this leaf."""
+    scale = jnp.max(jnp.abs(point), initial=0)
+    return jnp.all(jnp.abs(point - projected) <= 16 * jnp.finfo(point.dtype).eps * scale)
 
 
 def example() -> DualityGap:

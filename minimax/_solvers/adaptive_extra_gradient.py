@@ -157,7 +157,10 @@ class AdaptiveExtraGradient(AbstractSolver):
             _short_step(game, players, state.operator, trial),
             game.prox_step(players, trial.operator, trial.step_size),
         )
+        # Far beyond the players a longer step leads nowhere else, it only overflows one day.
+        reach = trial.step_size * _tree.norm(state.operator)
         grows = (trial.ratio < self.contraction / 2) & (trial.moved > 0)
+        grows = grows & (reach <= 100 * jnp.maximum(1, _tree.norm(players)))
         state = state._replace(
             step_size=jnp.where(grows, 1.2, 1.0).astype(trial.step_size.dtype) * trial.step_size,
             operator=game.operator(players, data),
@@ -212,7 +215,8 @@ class AdaptiveExtraGradient(AbstractSolver):
         state: AdaptiveExtraGradientState,
         data: PyTree,
     ) -> _Trial:
-        """Shrinks the step size until the look ahead is short enough for F to be trusted there."""
+        """Shrinks the step size until the look ahead is short enough for F to be trusted there, or
+        so short that it is lost in the rounding of z, where shrinking would never end."""
         floor = 10 * jnp.finfo(state.step_size.dtype).eps * _tree.norm(players)
 
         def attempt(last: _Trial) -> _Trial:
@@ -223,10 +227,10 @@ class AdaptiveExtraGradient(AbstractSolver):
             moved = _tree.norm(game.displacement(players, state.operator, step_size))
             changed = _tree.norm(_tree.subtract(operator, state.operator))
             ratio = step_size * changed / jnp.where(moved > 0, moved, 1)
-            # A look ahead that is not finite failed; one below the rounding of z cannot, and
-            # where F is NaN at z itself, no step is short enough: let the loop find it.
+            # A look ahead that is not finite failed; but where F is NaN at z itself, no step is
+            # short enough: let the loop find it.
             ratio = jnp.where(jnp.isfinite(ratio), ratio, jnp.inf)
-            ratio = jnp.where((moved <= floor) | jnp.isnan(moved), 0, ratio)
+            ratio = jnp.where(jnp.isnan(moved), 0, ratio)
             return _Trial(
                 step_size.astype(last.step_size.dtype),
                 _tree.variables(midpoint),
@@ -241,11 +245,15 @@ class AdaptiveExtraGradient(AbstractSolver):
             _tree.variables(players),
             state.operator,
             jnp.full_like(state.step_size, jnp.inf),
-            jnp.zeros_like(state.step_size),
+            jnp.full_like(state.step_size, jnp.inf),
             jnp.zeros((), int),
         )
         return jax.lax.while_loop(
-            lambda trial: (trial.ratio > self.contraction) & (trial.attempts < _MOST_ATTEMPTS),
+            lambda trial: (
+                (trial.ratio > self.contraction)
+                & ~(trial.moved <= floor)
+                & (trial.attempts < _MOST_ATTEMPTS)
+            ),
             attempt,
             untried,
         )
