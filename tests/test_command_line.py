@@ -248,6 +248,7 @@ def test_traces_fit_into_memory():
         ("def example():\n    return 3\n", "example() in "),
         ("def example():\n    return 3, (1.0,)\n", "game is 3: expected an instance of mm.Abs"),
         ("def example():\n    raise OSError('two\\nlines')\n", "line 2: OSError: two lines"),
+        ("def example(x): return 3\n", "the parameter 'x' of example() has neither a type nor a"),
         ("def example(x: Missing = 3): return 3\n", "line 1: NameError: name 'Missing' is not"),
         (
             "from __future__ import annotations\ndef example(x: Missing = 3): return 3\n",

@@ -65,6 +65,13 @@ def parse(
             f"{file}: example() has a parameter {clash[0]!r}, which is a flag of the command line "
             "already. Rename the parameter."
         )
+    for name, parameter in inspect.signature(example).parameters.items():
+        variadic = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+        if not variadic and parameter.annotation is parameter.default is parameter.empty:
+            raise mm.GameError(
+                f"{file}: the parameter {name!r} of example() has neither a type nor a default: "
+                f"write for example {name}: float = 1.0."
+            )
     program = f"minimax solve {file}"
     filled, options = _tyro(program, _first_line_of_file(example), example, given)
     for name in ("max_steps", "tol", "step_size"):
