@@ -139,7 +139,7 @@ class AbstractGame(eqx.Module):
 
     def displacement(self, players: PyTree, direction: PyTree, step_size: ArrayLike) -> PyTree:
         """How far a proximal step goes back, `players - prox_step(...)`, exact where players are
-        free or in a box: no small step is lost to the rounding of a large player."""
+        free, in a box or in a ball: no small step is lost to the rounding of a large player."""
         players = as_players(players)
         return _tree.map_variables(
             lambda d, x, constraint: (

@@ -284,6 +284,8 @@ def test_phase_portrait_of_a_solution_that_never_moved(ax):
     game = mm.Game(lambda p: 0.0 * p["x"] * p["y"], {"x": "min", "y": "max"})
     mm.plot.phase_portrait(game, solved(mm.ExtraGradient(0.1), game), ax=ax)
     ax.figure.canvas.draw()
+    assert np.all(np.isfinite([*ax.get_xlim(), *ax.get_ylim()]))
+    assert np.ptp(ax.get_xlim()) > 0 and np.ptp(ax.get_ylim()) > 0
 
 
 def test_a_field_that_is_not_finite_somewhere_is_left_out_there(ax):
@@ -294,6 +296,8 @@ def test_a_field_that_is_not_finite_somewhere_is_left_out_there(ax):
     )
     mm.plot.phase_portrait(game, solved(mm.ExtraGradient(0.1), game, max_steps=200), ax=ax)
     ax.figure.canvas.draw()
+    assert np.all(np.isfinite([*ax.get_xlim(), *ax.get_ylim()]))
+    assert ax.collections, "a field is drawn where it is finite"
 
 
 def test_axes_names_two_of_many_variables(network, ax):
@@ -390,6 +394,8 @@ def test_convergence_of_a_run_of_no_steps(scale, ax):
         solved(mm.ExtraGradient(0.1), players=ORIGIN), guides=("1/k",), scale=scale, ax=ax
     )
     ax.figure.canvas.draw()
+    assert np.all(np.isfinite([*ax.get_xlim(), *ax.get_ylim()]))
+    assert ax.get_xscale() in ("log", "linear") and ax.lines
 
 
 def test_different_metrics_share_no_name(ax):

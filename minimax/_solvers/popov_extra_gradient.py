@@ -22,8 +22,8 @@ class PopovExtraGradient(AbstractSolver):
 
     $$w_k = P(z_k - \eta F(w_{k-1})), \qquad z_{k+1} = P(z_k - \eta F(w_k)), \qquad w_{-1} = z_0.$$
 
-    One evaluation per step, and one at the start; F is only evaluated in the players' sets, which
-    the other methods with one evaluation may leave. Converges for every monotone L-Lipschitz F with
+    One evaluation per step, and one at the start; F is only evaluated in the players' sets.
+    Converges for every monotone L-Lipschitz F with
     $\eta < 1/(2L)$; without constraints the w are the iterates of the optimistic gradient.
 
     **Arguments:**
