@@ -109,6 +109,11 @@ def add_scaled(tree: PyTree, scalar: Any, other: PyTree) -> PyTree:
     )
 
 
+def toward(tree: PyTree, other: PyTree, share: Any) -> PyTree:
+    """`tree + share * (other - tree)`: part of the way to another point."""
+    return add_scaled(tree, share, subtract(other, tree))
+
+
 def where(condition: Any, tree: PyTree, other: PyTree) -> PyTree:
     """Leafwise choice between two trees of equal structure by one scalar condition."""
     return jax.tree.map(

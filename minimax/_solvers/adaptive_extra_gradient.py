@@ -327,8 +327,7 @@ def _begin(point: Point) -> Epoch:
 
 def _extend(epoch: Epoch, trial: _Trial) -> Epoch:
     weight = epoch.weight + trial.step_size
-    change = _tree.subtract(trial.midpoint, epoch.average)
-    average = _tree.add_scaled(epoch.average, trial.step_size / weight, change)
+    average = _tree.toward(epoch.average, trial.midpoint, trial.step_size / weight)
     return Epoch(epoch.steps + 1, weight, average, epoch.first)
 
 

@@ -60,7 +60,7 @@ class AnchoredPopov(AbstractSolver):
         self, game: AbstractGame, players: PyTree, state: AnchoredPopovState, data: PyTree = None
     ) -> tuple[PyTree, AnchoredPopovState]:
         b = 1 / (state.steps + 2)
-        pulled = _tree.add_scaled(players, b, _tree.subtract(state.anchor, players))
+        pulled = _tree.toward(players, state.anchor, b)
         midpoint = game.prox_step(pulled, state.operator, self.step_size)
         operator = game.operator(midpoint, data)
         players = game.prox_step(pulled, operator, self.step_size)

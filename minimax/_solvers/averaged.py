@@ -66,8 +66,8 @@ class Averaged(AbstractSolver):
         steps = state.steps + 1
         weight = (self.power + 1) / (steps + self.power)
         reported = self.solver.output(players, inner)
-        change = _tree.scale(weight, _tree.subtract(reported, state.average))
-        return players, AveragedState(inner, _tree.add(state.average, change), steps)
+        average = _tree.toward(state.average, reported, weight)
+        return players, AveragedState(inner, average, steps)
 
     def evaluations(self, steps: Int[Array, ""], state: AveragedState) -> Int[Array, ""]:
         return self.solver.evaluations(steps, state.inner)

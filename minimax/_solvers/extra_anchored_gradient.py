@@ -66,7 +66,7 @@ class ExtraAnchoredGradient(AbstractSolver):
         data: PyTree = None,
     ) -> tuple[PyTree, ExtraAnchoredGradientState]:
         b = 1 / (state.steps + 2)
-        pulled = _tree.add_scaled(players, b, _tree.subtract(state.anchor, players))
+        pulled = _tree.toward(players, state.anchor, b)
         midpoint = game.prox_step(pulled, game.operator(players, data), self.step_size)
         players = game.prox_step(pulled, game.operator(midpoint, data), self.step_size)
         return players, ExtraAnchoredGradientState(state.anchor, state.steps + 1)

@@ -81,7 +81,7 @@ class FastExtraGradient(AbstractSolver):
     ) -> tuple[PyTree, FastExtraGradientState]:
         eta, rho, b = self.step_size, self.comonotonicity, 1 / (state.steps + 1)
         operator = game.operator(players, data)
-        pulled = _tree.add_scaled(players, b, _tree.subtract(state.anchor, players))
+        pulled = _tree.toward(players, state.anchor, b)
         midpoint = game.prox_step(pulled, operator, (1 - b) * (eta + 2 * rho))
         pushed = _tree.add_scaled(pulled, -2 * (1 - b) * rho, operator)
         players = game.prox_step(pushed, game.operator(midpoint, data), eta)

@@ -75,8 +75,7 @@ class Lookahead(AbstractSolver):
     ) -> tuple[PyTree, LookaheadState]:
         players, inner = self.solver.step(game, players, state.inner, data)
         steps = state.steps + 1
-        way = _tree.subtract(self.solver.output(players, inner), state.slow)
-        back = _tree.add_scaled(state.slow, self.pull, way)
+        back = _tree.toward(state.slow, self.solver.output(players, inner), self.pull)
         goes_back = steps % self.period == 0
         slow = _tree.where(goes_back, back, state.slow)
         return _tree.where(goes_back, back, players), LookaheadState(inner, slow, steps)
