@@ -112,12 +112,7 @@ class AbstractGame(eqx.Module):
 
     def project(self, players: PyTree) -> PyTree:
         """The feasible players nearest to `players`, leaf by leaf."""
-        players = as_players(players)
-        return _tree.map_variables(
-            lambda x, constraint: x if constraint is None else constraint.project(x),
-            players,
-            self.constraint_of_each(players),
-        )
+        return self._each(lambda x: x, lambda constraint, x: constraint.project(x), players)
 
     def prox_step(self, players: PyTree, direction: PyTree, step_size: ArrayLike) -> PyTree:
         """The proximal step of every player from `players` along `-direction`.
@@ -125,31 +120,71 @@ class AbstractGame(eqx.Module):
         Without a constraint it is `players - step_size * direction`; on a set it is that point
         projected.
         """
-        players = as_players(players)
-        return _tree.map_variables(
-            lambda x, d, constraint: (
-                x - jnp.asarray(step_size, x.dtype) * d
-                if constraint is None
-                else constraint.prox_step(x, d, jnp.asarray(step_size, x.dtype))
-            ),
+        return self._each(
+            lambda x, d: x - jnp.asarray(step_size, x.dtype) * d,
+            lambda constraint, x, d: constraint.prox_step(x, d, jnp.asarray(step_size, x.dtype)),
             players,
             direction,
-            self.constraint_of_each(players),
         )
 
     def displacement(self, players: PyTree, direction: PyTree, step_size: ArrayLike) -> PyTree:
         """How far a proximal step goes back, `players - prox_step(...)`, exact where players are
         free, in a box or in a ball: no small step is lost to the rounding of a large player."""
+        return _tree.variables(
+            self._each(
+                lambda x, d: jnp.asarray(step_size, x.dtype) * d,
+                lambda constraint, x, d: constraint.displacement(
+                    x, d, jnp.asarray(step_size, x.dtype)
+                ),
+                players,
+                direction,
+            )
+        )
+
+    def natural_map(self, players: PyTree, direction: PyTree, step_size: ArrayLike) -> PyTree:
+        """As `displacement`, by Euclidean distance whatever the distances of the constraints: for
+        the operator at `players` it is zero exactly where no player can improve to first order."""
+        return _tree.variables(
+            self._each(
+                lambda x, d: jnp.asarray(step_size, x.dtype) * d,
+                lambda constraint, x, d: constraint.natural_map(
+                    x, d, jnp.asarray(step_size, x.dtype)
+                ),
+                players,
+                direction,
+            )
+        )
+
+    def project_on_tangent_cone(self, players: PyTree, direction: PyTree) -> PyTree:
+        """The feasible direction nearest to `direction` at feasible `players`.
+
+        **Raises:** `GameError` where a constraint does not know it.
+        """
+        return _tree.variables(
+            self._each(
+                lambda _, d: d,
+                lambda constraint, x, d: constraint.project_on_tangent_cone(x, d),
+                players,
+                direction,
+            )
+        )
+
+    def _each(
+        self,
+        free: Callable[..., ArrayLike],
+        constrained: Callable[..., ArrayLike],
+        players: PyTree,
+        *others: PyTree,
+    ) -> PyTree:
+        """`free(leaf, ...)` where a player is free, else `constrained(constraint, leaf, ...)`."""
         players = as_players(players)
         return _tree.map_variables(
-            lambda d, x, constraint: (
-                jnp.asarray(step_size, x.dtype) * d
-                if constraint is None
-                else constraint.displacement(x, d, jnp.asarray(step_size, x.dtype))
+            lambda x, constraint, *more: (
+                free(x, *more) if constraint is None else constrained(constraint, x, *more)
             ),
-            direction,
             players,
             self.constraint_of_each(players),
+            *others,
         )
 
     def constraint_of_each(self, players: PyTree) -> PyTree:

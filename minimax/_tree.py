@@ -134,6 +134,14 @@ def norm(tree: PyTree) -> Float[Array, ""]:
     return jnp.sqrt(jnp.where(squares == 0, 1, squares)) * (squares != 0)
 
 
+def scaled_norm(tree: PyTree) -> Float[Array, ""]:
+    """`norm`, where no square over- or underflows: for certificates, which look once in a while."""
+    scale = jax.lax.stop_gradient(largest(tree))
+    scale = jnp.where((scale > 0) & jnp.isfinite(scale), scale, 1)
+    parts = [part / scale for part in _parts(tree)]
+    return norm(parts) * scale
+
+
 def largest(tree: PyTree) -> Float[Array, ""]:
     """The largest magnitude of any entry, in single precision or better; NaN where there is one."""
     entries = [jnp.max(jnp.abs(part), initial=0) for part in _parts(tree)]

@@ -21,7 +21,13 @@ FLOORS = """_errors
     _cli
     __main__"""
 # These put their siblings together.
-WRAPPERS = ("averaged", "lookahead", "overview", "__init__")
+WRAPPERS = {
+    "__init__",
+    "averaged",
+    "entropic_simplex",
+    "lookahead",
+    "overview",
+}
 FLOOR = {name: floor for floor, line in enumerate(FLOORS.splitlines()) for name in line.split()}
 
 

@@ -6,6 +6,8 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
+from minimax._errors import GameError
+
 
 class AbstractConstraint(eqx.Module):
     r"""A closed convex function g with the Bregman distance D in which a player moves.
@@ -35,6 +37,30 @@ class AbstractConstraint(eqx.Module):
         """
         return point - self.prox_step(point, direction, step_size)
 
+    def natural_map(
+        self,
+        point: Float[Array, "*shape"],
+        direction: Float[Array, "*shape"],
+        step_size: ArrayLike,
+    ) -> Float[Array, "*shape"]:
+        r"""How far a *Euclidean* proximal step goes back: zero only where no move improves.
+
+        With another distance a step may stay where it is at points that solve nothing, as a
+        multiplicative step does at every vertex of the simplex; certificates must not.
+        """
+        return self.displacement(point, direction, step_size)
+
+    def project_on_tangent_cone(
+        self, point: Float[Array, "*shape"], direction: Float[Array, "*shape"]
+    ) -> Float[Array, "*shape"]:
+        r"""The feasible direction nearest to `direction` at a feasible `point`:
+        $P_{T(\text{point})}(\text{direction})$, the limit of
+        $(P(\text{point} + t\,\text{direction}) - \text{point})/t$ for $t \to 0$.
+
+        **Raises:** `GameError` where a constraint does not know it.
+        """
+        raise GameError(f"{self!r} does not know its tangent cones: use mm.NaturalResidual().")
+
     @abc.abstractmethod
     def project(self, point: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         """The feasible point nearest to `point`."""
@@ -60,6 +86,10 @@ class AbstractCompactSet(AbstractSet):
     """A compact convex set: linear functions attain their minimum, so duality gaps are exact."""
 
     @abc.abstractmethod
+    def diameter(self, point: Float[Array, "*shape"]) -> Float[Array, ""]:
+        r"""The largest distance $\max_{u, v} \|u - v\|_2$ in the set, for leaves like `point`."""
+
+    @abc.abstractmethod
     def linear_minimizer(self, direction: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         r"""A point of the set that minimises $\langle \text{direction}, u\rangle$."""
 
@@ -69,3 +99,41 @@ class AbstractCompactSet(AbstractSet):
         r"""$\max_u \langle \text{direction}, \text{point} - u\rangle$ over the set: what moving
         could gain."""
         return jnp.sum(direction * (point - self.linear_minimizer(direction)))
+
+
+class AbstractRegularizer(AbstractConstraint):
+    r"""A closed convex function g with the Euclidean distance, such as a weighted norm.
+
+    The player minimises its payoff plus g, whether it is "min" or "max" in the game: a maximiser
+    maximises its payoff minus g.
+    """
+
+    @abc.abstractmethod
+    def value(self, point: Float[Array, "*shape"]) -> Float[Array, ""]:
+        """g(point), infinite outside the domain of g."""
+
+    @abc.abstractmethod
+    def prox(self, point: Float[Array, "*shape"], step_size: ArrayLike) -> Float[Array, "*shape"]:
+        r"""$\arg\min_u g(u) + \|u - \text{point}\|^2/(2\eta)$."""
+
+    def prox_step(
+        self,
+        point: Float[Array, "*shape"],
+        direction: Float[Array, "*shape"],
+        step_size: ArrayLike,
+    ) -> Float[Array, "*shape"]:
+        return self.prox(point - step_size * direction, step_size)
+
+    def project(self, point: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+        """The point of the domain of g nearest to `point`: by default `point` itself."""
+        return point
+
+    @abc.abstractmethod
+    def gap(
+        self, point: Float[Array, "*shape"], direction: Float[Array, "*shape"]
+    ) -> Float[Array, ""]:
+        r"""$\max_u \langle d, x - u\rangle + g(x) - g(u) = \langle d, x\rangle + g(x) + g^*(-d)$:
+        what moving could gain.
+
+        Zero exactly where $-d$ is a subgradient of g; it may be infinite.
+        """

@@ -50,6 +50,10 @@ class Box(AbstractCompactSet):
         to_lower = point - self.lower.astype(point.dtype)
         return jnp.clip(step_size * direction, to_upper, to_lower)
 
+    def diameter(self, point: Float[Array, "*shape"]) -> Float[Array, ""]:
+        widths = jnp.broadcast_to(self.upper - self.lower, point.shape).astype(point.dtype)
+        return jnp.linalg.norm(widths.ravel())
+
     def linear_minimizer(self, direction: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         indifferent = self.project(jnp.zeros_like(direction))
         best = jnp.where(direction > 0, self.lower, self.upper).astype(direction.dtype)

@@ -1,5 +1,7 @@
 """The Euclidean ball."""
 
+import math
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -55,6 +57,10 @@ class L2Ball(AbstractCompactSet):
             point,
             jnp.asarray(step_size * direction),
         )
+
+    def diameter(self, point: Float[Array, "*shape"]) -> Float[Array, ""]:
+        balls = math.prod(vectors(self.axis, point).shape[:-1])
+        return 2 * self.radius.astype(point.dtype) * balls**0.5
 
     def linear_minimizer(self, direction: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         return along(self.axis, lambda d: -self.radius.astype(d.dtype) * _polar(d)[1], direction)

@@ -1,11 +1,13 @@
 """The probability simplex."""
 
+import math
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from minimax._constraints._axis import along
+from minimax._constraints._axis import along, vectors
 from minimax._constraints.base import AbstractCompactSet
 from minimax._errors import GameError
 
@@ -41,6 +43,11 @@ class Simplex(AbstractCompactSet):
                 "it needs an axis of entries that sum to one. For one probability take "
                 "Box(0.0, 1.0)."
             )
+
+    def diameter(self, point: Float[Array, "*shape"]) -> Float[Array, ""]:
+        batch, n = vectors(self.axis, point).shape[:-1], point.size
+        simplices = math.prod(batch)
+        return jnp.sqrt(jnp.asarray(2.0 * simplices * (n > simplices), point.dtype))
 
     def linear_minimizer(self, direction: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         return along(self.axis, _best_vertex, direction)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PyTree
 
 from minimax import _tree
-from minimax._constraints.base import AbstractCompactSet
+from minimax._constraints.base import AbstractCompactSet, AbstractRegularizer
 from minimax._errors import GameError
 from minimax._game import AbstractGame
 from minimax._metrics.base import AbstractMetric
@@ -63,7 +63,7 @@ class DualityGap(AbstractMetric):
         for (path, _), constraint in zip(
             variables, structure.flatten_up_to(constraints), strict=True
         ):
-            if not isinstance(constraint, AbstractCompactSet):
+            if not isinstance(constraint, (AbstractCompactSet, AbstractRegularizer)):
                 raise GameError(
                     f"DualityGap needs a compact set for every player; "
                     f"{_tree.place('players', path)} has {constraint!r}. Give it bounds, for "

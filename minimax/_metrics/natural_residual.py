@@ -50,8 +50,8 @@ class NaturalResidual(AbstractMetric):
     def __call__(
         self, game: AbstractGame, players: PyTree, data: PyTree = None
     ) -> Float[Array, ""]:
-        back = game.displacement(players, game.operator(players, data), self.step_size)
-        distance = _tree.norm(back)
+        back = game.natural_map(players, game.operator(players, data), self.step_size)
+        distance = _tree.scaled_norm(back)
         return distance / self.step_size.astype(distance.dtype)
 
 

@@ -311,7 +311,7 @@ def _short_step(game: AbstractGame, players: PyTree, operator: PyTree, trial: _T
 def _point(
     game: AbstractGame, players: PyTree, operator: PyTree, step_size: Float[Array, ""]
 ) -> Point:
-    residual = _tree.norm(game.displacement(players, operator, step_size)) / step_size
+    residual = _tree.norm(game.natural_map(players, operator, step_size)) / step_size
     return Point(_tree.variables(players), operator, residual)
 
 
