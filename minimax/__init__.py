@@ -37,6 +37,7 @@ from minimax._solvers.forward_backward_forward import (
     ForwardBackwardForward as ForwardBackwardForward,
 )
 from minimax._solvers.gradient_descent_ascent import GradientDescentAscent as GradientDescentAscent
+from minimax._solvers.halpern import Halpern as Halpern
 from minimax._solvers.lookahead import Lookahead as Lookahead
 from minimax._solvers.optimistic_gradient import OptimisticGradient as OptimisticGradient
 from minimax._solvers.pdhg import PDHG as PDHG

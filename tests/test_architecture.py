@@ -25,6 +25,7 @@ WRAPPERS = {
     "__init__",
     "averaged",
     "entropic_simplex",
+    "halpern",
     "lookahead",
     "overview",
 }

@@ -1,5 +1,7 @@
 """The two sides of a zero-sum game: all minimisers as x, all maximisers as y."""
 
+from typing import Any
+
 import equinox as eqx
 import jax
 from jaxtyping import PyTree
@@ -65,3 +67,7 @@ def check_bilinear(name: str, game: AbstractGame, players: PyTree, data: PyTree 
                 f"{name} moves by Euclidean distance, and {constraint!r} has another: take "
                 "mm.Simplex(), or mm.MirrorProx."
             )
+
+
+def _is_constraint(leaf: Any) -> bool:
+    return isinstance(leaf, AbstractConstraint)

@@ -44,28 +44,28 @@ class RestartedPDHGState(NamedTuple):
 
 @final
 class RestartedPDHG(AbstractSolver):
-    r"""The primal-dual hybrid gradient method, anchored, reflected and restarted: nothing to tune.
+    r"""The primal-dual hybrid gradient method, anchored and restarted: nothing to tune.
 
-    For bilinear games $\min_x \max_y\; g(x) + b^\top x + x^\top K y - c^\top y - h(y)$, with sets or
-    regularisers g and h. With $\tau = \eta/\omega$ and $\sigma = \eta\,\omega$ one step of PDHG,
+    For bilinear games $\min_x \max_y\; g(x) + b^\top x + x^\top K y - c^\top y - h(y)$ with sets
+    or regularisers g and h. With $\tau = \eta/\omega$ and $\sigma = \eta\,\omega$ one step of PDHG,
     $T(x, y) = (x', y')$, is
 
     $$x' = \text{prox}_{\tau g}(x - \tau (b + K y)), \qquad
-      y' = \text{prox}_{\sigma h}(y + \sigma (K^\top (2 x' - x) - c)),$$
+      y' = \text{prox}_{\sigma h}(y + \sigma (K^\top (2 x' - x) - c)).$$
 
-    which is nonexpansive in $\|z\|_M^2 = \omega \|x\|^2 + \|y\|^2/\omega - 2 \eta \langle x, K
-    y\rangle$ for $\eta \|K\| \le 1$. In step k after a restart at $z_0$
+    In the norm $\|z\|_M^2 = \omega \|x\|^2 + \|y\|^2/\omega - 2 \eta \langle x, K y\rangle$ it is
+    firmly nonexpansive for $\eta \|K\| \le 1$. In step k after a restart at $z_0$
 
     $$z_{k+1} = \frac{k+1}{k+2} (2 T z_k - z_k) + \frac{1}{k+2} z_0, \qquad
       \|z_k - T z_k\|_M \le \frac{\|z_0 - z^\star\|_M}{k+1},$$
 
     and the method begins anew at $T z_k$ where the left side has fallen to `decrease` times what
-    it began with, or has stopped falling, or after a third of all steps. Then $\omega$ moves towards
-    the ratio of how far y and x have come. On linear programs and matrix games, whose error grows at
-    most like their distance to a solution, that makes the convergence linear. Reported is $T z_k$,
-    which is feasible.
+    it began with, or has fallen by half and rises, or after a third of all steps. Then $\omega$
+    moves towards the ratio of how far y and x have come. Where the residual grows in proportion to
+    the distance to a solution, as in linear programs and matrix games, the restarts make the
+    convergence linear. Reported is $T z_k$, which is feasible.
 
-    One evaluation per step, since F(z) of averages is the average of F, and 21 at the start, from
+    One evaluation per step, since F of an average is the average of F, and 21 at the start, from
     which the norm of K is estimated. A step size that proves too long is shortened.
 
     **Arguments:**
@@ -251,10 +251,8 @@ def _operator_norm(
 ) -> Float[Array, ""]:
     """‖K‖ from below, by power iterations with M v = F(z + v) - F(z), M the skew matrix of F."""
     leaves, structure = jax.tree.flatten(_tree.variables(players))
-    keys = jax.random.split(jax.random.key(0), len(leaves))
-    start = [
-        jax.random.normal(k, leaf.shape, leaf.dtype) for k, leaf in zip(keys, leaves, strict=True)
-    ]
+    pairs = zip(jax.random.split(jax.random.key(0), len(leaves)), leaves, strict=True)
+    start = [jax.random.normal(key, leaf.shape, leaf.dtype) for key, leaf in pairs]
     direction = jax.tree.unflatten(structure, start)
     reach = jnp.maximum(_tree.norm(players), 1)
 
