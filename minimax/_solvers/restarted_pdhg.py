@@ -15,6 +15,9 @@ from minimax._solvers.base import AbstractSolver
 
 _PROBES = 20  # power iterations for the norm of K
 _SAFETY = 0.95  # of the step size that the estimate of the norm, which is low, would allow
+_SPREAD = (
+    30.0  # of the primal weight around that of the whole way: near a solution it would run away
+)
 
 
 class Point(NamedTuple):
@@ -26,15 +29,17 @@ class Point(NamedTuple):
 
 class RestartedPDHGState(NamedTuple):
     r"""`step_size`: $\eta$; `primal_weight`: $\omega$; `operator`: F at the players; `anchor`:
-    where the epoch began; `reported`: T of the players before, which is feasible; `first_error`,
-    `last_error`: $\|z - Tz\|_M$ at the epoch's first and last look; `epoch`, `steps`: how many
-    steps since the restart, and in all; `restarts`: how many."""
+    where the epoch began; `reported`: T of the players before, which is feasible; `travelled`:
+    how far x and y have come, summed over the epochs; `first_error`, `last_error`: $\|z - Tz\|_M$
+    at the epoch's first and last look; `epoch`, `steps`: how many steps since the restart, and in
+    all; `restarts`: how many."""
 
     step_size: Float[Array, ""]
     primal_weight: Float[Array, ""]
     operator: PyTree
     anchor: Point
     reported: Point
+    travelled: tuple[Float[Array, ""], Float[Array, ""]]
     first_error: Float[Array, ""]
     last_error: Float[Array, ""]
     epoch: Int[Array, ""]
@@ -118,6 +123,7 @@ class RestartedPDHG(AbstractSolver):
             operator=operator,
             anchor=here,
             reported=here,
+            travelled=(zero, zero),
             first_error=zero,
             last_error=zero,
             epoch=jnp.zeros((), int),
@@ -216,16 +222,22 @@ class RestartedPDHG(AbstractSolver):
         way_x, way_y = _lengths(
             _tree.subtract(state.reported.players, state.anchor.players), minimiser
         )
-        known = (way_x > 0) & (way_y > 0) & jnp.isfinite(way_x) & jnp.isfinite(way_y)
-        ratio = jnp.where(known, way_y, 1) / jnp.where(known, way_x, 1)
-        balanced = jnp.where(known, jnp.sqrt(omega * ratio), omega)
+        known = restarts & (way_x > 0) & (way_y > 0) & jnp.isfinite(way_x + way_y)
+        far_x, far_y = (
+            (far + jnp.where(known, way, 0)).astype(eta.dtype)
+            for far, way in zip(state.travelled, (way_x, way_y), strict=True)
+        )
+        usual = far_y / jnp.where(known, far_x, 1)
+        balanced = jnp.sqrt(omega * way_y / jnp.where(known, way_x, 1))
+        balanced = jnp.clip(balanced, usual / _SPREAD, usual * _SPREAD)
         shorter = _SAFETY * squared / jnp.where(too_long, 2 * jnp.abs(coupling), 1)
         target, anchor = (
             _tree.where(restarts, state.reported, other) for other in (moved, state.anchor)
         )
         return target.players, state._replace(
             step_size=jnp.where(too_long, shorter, eta).astype(eta.dtype),
-            primal_weight=jnp.where(restarts, balanced, omega).astype(omega.dtype),
+            travelled=(far_x, far_y),
+            primal_weight=jnp.where(known, balanced, omega).astype(omega.dtype),
             operator=target.operator,
             anchor=anchor,
             first_error=first.astype(eta.dtype),
