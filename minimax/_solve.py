@@ -125,6 +125,7 @@ def _solve(
     metric = NaturalResidual() if metric is None else metric
     problem = _loop.Problem(game, solver, metric, data, _tolerance(tol, players))
     check_game(game, players, data)
+    solver.check(game, players, data)
     metric.check(game, players)
     if state is None:
         start = problem.start(game.project(players))

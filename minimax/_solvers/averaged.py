@@ -72,6 +72,9 @@ class Averaged(AbstractSolver):
     def evaluations(self, steps: Int[Array, ""], state: AveragedState) -> Int[Array, ""]:
         return self.solver.evaluations(steps, state.inner)
 
+    def check(self, game: AbstractGame, players: PyTree, data: PyTree = None) -> None:
+        self.solver.check(game, players, data)
+
     def output(self, players: PyTree, state: AveragedState) -> PyTree:
         del players
         return state.average

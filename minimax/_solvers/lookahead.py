@@ -83,6 +83,9 @@ class Lookahead(AbstractSolver):
     def evaluations(self, steps: Int[Array, ""], state: LookaheadState) -> Int[Array, ""]:
         return self.solver.evaluations(steps, state.inner)
 
+    def check(self, game: AbstractGame, players: PyTree, data: PyTree = None) -> None:
+        self.solver.check(game, players, data)
+
     def output(self, players: PyTree, state: LookaheadState) -> PyTree:
         del players
         return state.slow
