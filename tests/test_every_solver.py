@@ -251,7 +251,7 @@ roles = {"x": "min", "y": "max"}
 games = [
     (mm.Game(lambda p: jnp.sqrt(p["x"]) * p["y"], roles), {"x": 0.0, "y": 1.0}),
     (
-        mm.Game(lambda p: jnp.sqrt(p["x"][0]) * p["y"][0], roles, mm.Simplex()),
+        mm.Game(lambda p: -jnp.sqrt(p["x"][0]) * p["y"][0], roles, mm.Simplex()),
         {"x": jnp.array([0.0, 1.0]), "y": jnp.array([1.0, 0.0])},
     ),
 ]
