@@ -32,6 +32,9 @@ from minimax._solvers.averaged import Averaged as Averaged
 from minimax._solvers.base import AbstractSolver as AbstractSolver
 from minimax._solvers.extra_anchored_gradient import ExtraAnchoredGradient as ExtraAnchoredGradient
 from minimax._solvers.extra_gradient import ExtraGradient as ExtraGradient
+from minimax._solvers.extra_gradient_regret_matching_plus import (
+    ExtraGradientRegretMatchingPlus as ExtraGradientRegretMatchingPlus,
+)
 from minimax._solvers.fast_extra_gradient import FastExtraGradient as FastExtraGradient
 from minimax._solvers.forward_backward_forward import (
     ForwardBackwardForward as ForwardBackwardForward,
@@ -44,6 +47,10 @@ from minimax._solvers.pdhg import PDHG as PDHG
 from minimax._solvers.popov_extra_gradient import PopovExtraGradient as PopovExtraGradient
 from minimax._solvers.reflected_gradient import ReflectedGradient as ReflectedGradient
 from minimax._solvers.restarted_pdhg import RestartedPDHG as RestartedPDHG
+from minimax._solvers.regret_matching_plus import RegretMatchingPlus as RegretMatchingPlus
+from minimax._solvers.smooth_predictive_regret_matching_plus import (
+    SmoothPredictiveRegretMatchingPlus as SmoothPredictiveRegretMatchingPlus,
+)
 from minimax._transforms.extra_gradient import extra_gradient as extra_gradient
 
 __version__ = "0.1.0"

@@ -1,6 +1,7 @@
 """Laws that hold for every solver, whatever its method; each file in `_solvers` is tried.
 
-The examples of the solvers are made for operators with L <= 1.
+The examples of the solvers are made for operators with L <= 1. A solver that is for some games only
+says so by its `check`, and is tried on those (`tests/law_games.py`).
 """
 
 import subprocess
@@ -11,13 +12,23 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jaxtyping import Array, Float
+from jaxtyping import PyTree
 
 import minimax as mm
 from minimax import _solvers
 from tests.discovery import check_files, examples
 from tests.iterates import iterates, outputs
-from tests.strategies import Network, parts
+from tests.law_games import (
+    FAMILIES,
+    Around,
+    Posed,
+    Quadratic,
+    draw,
+    family_for,
+    first_variables,
+    suits,
+    traces,
+)
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -26,52 +37,11 @@ EXAMPLES = examples(_solvers)
 every_solver = pytest.mark.parametrize("name", EXAMPLES)
 STEPS = 8
 
-traces = []
-"""One entry for every time that JAX traces the payoff below."""
 
-
-class Quadratic(mm.AbstractGame):
-    r"""$\tfrac{0.4}{2}\|x - a\|^2 + (x - a)^\top A (y - b) - \tfrac{0.3}{2}\|y - b\|^2 + d^\top x$.
-
-    Strongly convex-concave with $\|A\| \le 1/2$, so L <= 0.9; without data its saddle is (a, b).
-    """
-
-    matrix: Float[Array, "n m"]
-    a: Float[Array, " n"]
-    b: Float[Array, " m"]
-    roles = {"x": "min", "y": "max"}
-
-    def payoff(self, players, data=None):
-        traces.append(self)
-        u, v = players["x"] - self.a, players["y"] - self.b
-        push = 0.0 if data is None else data @ players["x"]
-        return 0.2 * u @ u + u @ self.matrix @ v - 0.15 * v @ v + push
-
-
-class Bounded(mm.AbstractGame):
-    """The same inside sets."""
-
-    game: Quadratic
-    constraints: dict
-    roles = {"x": "min", "y": "max"}
-
-    def payoff(self, players, data=None):
-        return self.game.payoff(players, data)
-
-
-def draw(seed: int, *shape: int) -> np.ndarray:
-    return np.random.default_rng(seed).normal(size=shape)
-
-
-def quadratic(seed: int = 0, dtype: str = "float64") -> Quadratic:
-    matrix = draw(seed, 3, 2)
-    matrix = 0.5 * matrix / np.linalg.norm(matrix, 2)
-    a, b = draw(seed + 1, 3), draw(seed + 2, 2)
-    return Quadratic(*(jnp.asarray(array, dtype) for array in (matrix, a, b)))
-
-
-def start(seed: int = 5, dtype: str = "float64") -> dict[str, Array]:
-    return {"x": jnp.asarray(draw(seed, 3), dtype), "y": jnp.asarray(draw(seed + 1, 2), dtype)}
+def pose(name: str, seed: int = 0, dtype: str = "float64") -> tuple[Quadratic, PyTree]:
+    """A game that the solver is for, and where to start."""
+    family = family_for(EXAMPLES[name]())
+    return family.quadratic(seed, dtype), family.start(seed, dtype)
 
 
 def assert_close(tree, expected, ulps: float) -> None:
@@ -97,9 +67,21 @@ step = eqx.filter_jit(lambda solver, *args: solver.step(*args))
 init = eqx.filter_jit(lambda solver, *args: solver.init(*args))
 
 
-def solve(solver, seed: int = 0, tol: float = 1e-2, dtype: str = "float64", data=None):
+def solve(name: str, solver=None, seed: int = 0, tol: float = 1e-2, dtype="float64", data=None):
     """The one way in which most tests solve: with equal shapes and options it compiles once."""
-    return mm.solve(quadratic(seed, dtype), start(seed, dtype), solver, tol=tol, data=data)
+    solver = EXAMPLES[name]() if solver is None else solver
+    return mm.solve(*pose(name, seed, dtype), solver, tol=tol, data=data)
+
+
+def first_that_suits(solver: mm.AbstractSolver, games: list[Posed]) -> Posed | None:
+    """The first game that the solver is for; where there is none, `solve` must say so."""
+    for posed in games:
+        if suits(solver, posed):
+            return posed
+    for posed in games:
+        with pytest.raises(mm.GameError):
+            mm.solve(*posed, solver)
+    return None
 
 
 def test_every_file_holds_one_solver_that_is_exported():
@@ -121,7 +103,7 @@ def test_a_step_keeps_structure_shapes_and_dtypes(name):
         with jax.enable_x64(x64):
             solver = EXAMPLES[name]()
             for dtype in dtypes:
-                game, players = quadratic(dtype=dtype), start(dtype=dtype)
+                game, players = pose(name, dtype=dtype)
                 before = jax.eval_shape(lambda: (players, solver.init(game, players)))  # noqa: B023
                 after = jax.eval_shape(lambda args: solver.step(game, *args), before)  # noqa: B023
                 assert jax.tree.structure(before) == jax.tree.structure(after), dtype
@@ -136,7 +118,7 @@ def test_solve_answers_in_the_dtype_of_the_players(name, x64, dtype):
     """Also where x64 mode is on and the players are float32. Half precision at least runs: there,
     steps round to nothing while the residual is still some 2⁻⁸/η times the size of the players."""
     with jax.enable_x64(x64):
-        solution = solve(EXAMPLES[name](), dtype=dtype)
+        solution = solve(name, dtype=dtype)
         assert all(leaf.dtype == dtype for leaf in jax.tree.leaves(solution.players))
         coarse = dtype == "bfloat16" and solution.residual < 2**-8 / 0.1 * 4
         assert solution.success or coarse, solution
@@ -145,7 +127,7 @@ def test_solve_answers_in_the_dtype_of_the_players(name, x64, dtype):
 @every_solver
 def test_jit_changes_nothing(name):
     """A compiled step is the uncompiled one, up to the order of sums."""
-    solver, game, players = EXAMPLES[name](), quadratic(), start()
+    solver, (game, players) = EXAMPLES[name](), pose(name)
     state = init(solver, game, players)
     ours, _ = solver.step(game, players, state)
     theirs, _ = step(solver, game, players, state)
@@ -155,38 +137,24 @@ def test_jit_changes_nothing(name):
 @every_solver
 def test_data_reaches_every_evaluation(name):
     """payoff(players, data) moves as the game in which the same term is built in."""
-    solver, game, push = EXAMPLES[name](), quadratic(), jnp.asarray(draw(9, 3))
-    # d'x is the same force as moving both centres.
-    A = game.matrix
-    # F(z) + (d, 0) = F(z - shift), with (0.4 s + A t, 0.3 t - A's) = -(d, 0) for shift (s, t).
-    M = jnp.block([[0.4 * jnp.eye(3), A], [-A.T, 0.3 * jnp.eye(2)]])
-    shift = jnp.linalg.solve(M, jnp.concatenate([-push, jnp.zeros(2)]))
-    moved = Quadratic(A, game.a + shift[:3], game.b + shift[3:])
-    rows = iterates(game, start(), solver, STEPS, push)
-    assert_close(rows, iterates(moved, start(), solver, STEPS), ulps=1e6)
-
-
-class Anything(mm.AbstractGame):
-    """`Quadratic` for players of any structure."""
-
-    game: Quadratic
-    roles = {"x": "min", "y": "max"}
-
-    def payoff(self, players, data=None):
-        return self.game.payoff(dict(zip("xy", parts(players), strict=True)), data)
+    solver, (game, players), push = EXAMPLES[name](), pose(name), jnp.asarray(draw(9, 3))
+    built_in = eqx.tree_at(lambda game: game.push, game, push)
+    rows = iterates(game, players, solver, STEPS, push)
+    assert_close(rows, iterates(built_in, players, solver, STEPS), ulps=1e6)
+    plain = iterates(game, players, solver, STEPS)
+    assert float(jnp.max(jnp.abs(rows["x"] - plain["x"]))) > 1e-3, "the data does nothing"
 
 
 @every_solver
 def test_players_may_be_any_pytree(name):
     """Iterates are those of plain vectors; what is no variable stays what it is."""
-    z, solver = start(0), EXAMPLES[name]()
-    network = Network.of(z["x"][:2], z["x"][2])
-    players = {"x": network, "y": (z["y"][0], [z["y"][1:]])}
-    solution = mm.solve(Anything(quadratic()), players, solver, tol=1e-2)
-    plain = solve(solver)
+    solver, (game, z) = EXAMPLES[name](), pose(name)
+    players = family_for(solver).nested(z)
+    network = players["x"]
+    solution = mm.solve(Around(game, game.constraints), players, solver, tol=1e-2)
+    plain = solve(name)
     assert solution.steps == plain.steps
-    found = dict(zip("xy", parts(solution.players), strict=True))
-    assert_close(found, plain.players, ulps=1e6)
+    assert_close(first_variables(solution.players), plain.players, ulps=1e6)
     after = solution.players["x"]
     assert (after.activation, after.rate) == (network.activation, 0.5)
     np.testing.assert_array_equal(after.labels, network.labels)
@@ -196,18 +164,18 @@ def test_players_may_be_any_pytree(name):
 @every_solver
 def test_a_game_of_three_maximisers(name):
     """Cournot: firm i earns q_i (1 - Σq) - c_i q_i; at equilibrium q_i = (1 + Σc)/4 - c_i."""
-    costs = {"a": 0.1, "b": 0.2, "c": 0.3}
-
-    def profits(q):
-        price = 1.0 - (q["a"] + q["b"] + q["c"])
-        return {firm: q[firm] * (price - cost) for firm, cost in costs.items()}
-
-    game = mm.Game(lambda q: jax.tree.map(lambda p: 0.25 * p, profits(q)), roles="max")  # L = 1
-    solution = mm.solve(game, {firm: jnp.zeros(()) for firm in costs}, EXAMPLES[name](), tol=1e-3)
+    costs, solver = {"a": 0.1, "b": 0.2, "c": 0.3}, EXAMPLES[name]()
+    candidates = [family.cournot(costs) for family in FAMILIES]
+    posed = first_that_suits(solver, [posed for posed, _ in candidates])
+    if posed is None:
+        return
+    (quantities,) = (read for each, read in candidates if each is posed)
+    solution = mm.solve(*posed, solver, tol=1e-3)
     assert solution.success, solution
-    for firm, cost in costs.items():
-        # The operator is 1/4-strongly monotone, so the error is at most 4 times the residual.
-        assert solution.players[firm] == pytest.approx(0.4 - cost, abs=4e-3)
+    for firm, quantity in quantities(solution.players).items():
+        # The operator is 1/4-strongly monotone, so the error is at most 4 times its norm, which is
+        # the residual, or √2 times that where a firm mixes.
+        assert quantity == pytest.approx(0.4 - costs[firm], abs=6e-3)
 
 
 # Where it goes ------------------------------------------------------------------------------------
@@ -215,24 +183,29 @@ def test_a_game_of_three_maximisers(name):
 
 @every_solver
 def test_it_converges_where_the_operator_is_strongly_monotone(name):
-    """μ = 0.3 and L <= 0.9: every method finds (a, b), and the error is at most residual/μ."""
-    solution, game = solve(EXAMPLES[name](), seed=3), quadratic(3)
+    """μ = 0.3 and L <= 0.9: every method finds (a, b), and the error is bounded by the residual."""
+    solution, (game, _) = solve(name, seed=3), pose(name, 3)
     assert solution.success and solution.residual <= 1e-2, solution
     x, y = solution.players["x"] - game.a, solution.players["y"] - game.b
-    assert np.sqrt(x @ x + y @ y) <= float(solution.residual) / 0.3 + 10 * EPS
+    bound = family_for(EXAMPLES[name]()).error_per_residual * float(solution.residual)
+    assert np.sqrt(x @ x + y @ y) <= bound + 10 * EPS
 
 
 @every_solver
 def test_it_converges_on_sets_and_stays_inside(name):
     """Every point that is reported is feasible, and the answer solves the variational inequality:
     ⟨F(z*), z - z*⟩ >= 0 at random feasible z."""
-    game = Bounded(quadratic(), {"x": mm.Simplex(), "y": mm.L2Ball(0.1)})
-    solution = mm.solve(game, game.project(start()), EXAMPLES[name](), record=10, tol=1e-2)
+    solver = EXAMPLES[name]()
+    posed = first_that_suits(solver, [family.with_sets() for family in FAMILIES])
+    if posed is None:
+        return
+    game = posed.game
+    solution = mm.solve(*posed, solver, record=10, tol=1e-2)
     assert solution.success, solution
     assert solution.trace is not None
-    x, y = solution.trace.players["x"], solution.trace.players["y"]
-    assert float(x.min()) >= 0 and np.abs(x.sum(-1) - 1).max() <= 100 * EPS
-    assert np.linalg.norm(y, axis=-1).max() <= 0.1 * (1 + 100 * EPS)
+    rows = solution.trace.players
+    outside = jax.tree.map(jnp.subtract, rows, jax.vmap(game.project)(rows))
+    assert max(float(jnp.max(jnp.abs(leaf))) for leaf in jax.tree.leaves(outside)) <= 100 * EPS
     F = game.operator(solution.players)
     feasible = jax.vmap(game.project)({"x": draw(1, 50, 3), "y": draw(2, 50, 2)})
     x, y = ((feasible[k] - solution.players[k]) @ F[k] for k in "xy")
@@ -243,35 +216,30 @@ def test_it_converges_on_sets_and_stays_inside(name):
 @every_solver
 def test_a_solution_stays_where_it_is(name):
     """From z* no step moves by one bit, where F(z*) is zero exactly."""
-    game = Quadratic(jnp.array([[0.25, 0.5], [0.0, 0.25], [0.125, 0.0]]), jnp.ones(3), -jnp.ones(2))
-    solved = {"x": jnp.ones(3), "y": -jnp.ones(2)}
-    for rows in (rows(game, solved, EXAMPLES[name](), STEPS) for rows in (iterates, outputs)):
+    solver = EXAMPLES[name]()
+    game, solved = family_for(solver).solved()
+    for rows in (rows(game, solved, solver, STEPS) for rows in (iterates, outputs)):
         assert_constant(rows, solved)
 
 
 @every_solver
 def test_a_pure_solution_on_a_set_stays_where_it_is(name):
     """A vertex that every player prefers strictly: no step leaves it."""
-    game = mm.Game(
-        lambda p: p["x"] @ jnp.array([0.0, 0.5, 1.0]) - p["y"] @ jnp.array([0.5, 0.0]),
-        {"x": "min", "y": "max"},
-        constraints=mm.Simplex(),
-    )
-    solved = {"x": jnp.array([1.0, 0.0, 0.0]), "y": jnp.array([0.0, 1.0])}
-    rows = outputs(game, solved, EXAMPLES[name](), 3)
-    assert_constant(rows, solved)
+    solver = EXAMPLES[name]()
+    posed = first_that_suits(solver, [family.pure() for family in FAMILIES])
+    if posed is not None:
+        assert_constant(outputs(*posed, solver, 3), posed.players)
 
 
 @every_solver
-def test_moving_the_game_moves_the_iterates(name):
-    """f(z - t) from z_0 + t has the iterates z_k + t."""
-    solver, game, z = EXAMPLES[name](), quadratic(), start()
-    t = {"x": jnp.asarray(draw(7, 3)), "y": jnp.asarray(draw(8, 2))}
-    moved = Quadratic(game.matrix, game.a + t["x"], game.b + t["y"])
-    rows = iterates(moved, jax.tree.map(jnp.add, z, t), solver, STEPS)
-    expected = jax.tree.map(lambda row, s: row + s, iterates(game, z, solver, STEPS), t)
+def test_the_game_seen_differently_has_the_iterates_seen_differently(name):
+    """f(z - t) from z_0 + t has the iterates z_k + t; with the actions of a mixed strategy in
+    another order the iterates are in that order."""
+    solver, (game, players) = EXAMPLES[name](), pose(name)
+    there, back = family_for(solver).moved(game, players)
+    rows = back(iterates(*there, solver, STEPS))
     # A method may probe F at a distance of 1e-4, which costs four digits.
-    assert_close(rows, expected, ulps=1e4 * 100 * STEPS)
+    assert_close(rows, iterates(game, players, solver, STEPS), ulps=1e4 * 100 * STEPS)
 
 
 NOT_FINITE = """
@@ -279,11 +247,24 @@ import importlib, sys
 import jax.numpy as jnp
 import minimax as mm
 
-game = mm.Game(lambda p: jnp.sqrt(p["x"]) * p["y"], {"x": "min", "y": "max"})
+roles = {"x": "min", "y": "max"}
+games = [
+    (mm.Game(lambda p: jnp.sqrt(p["x"]) * p["y"], roles), {"x": 0.0, "y": 1.0}),
+    (
+        mm.Game(lambda p: -jnp.sqrt(p["x"][0]) * p["y"][0], roles, mm.Simplex()),
+        {"x": jnp.array([0.0, 1.0]), "y": jnp.array([1.0, 0.0])},
+    ),
+]
 for name in sys.argv[1:]:
     solver = importlib.import_module(f"minimax._solvers.{name}").example()
-    solution = mm.solve(game, {"x": 0.0, "y": 1.0}, solver, max_steps=100)
-    print(name, solution.status.name, flush=True)
+    for game, players in games:
+        try:
+            solver.check(game, players)
+        except mm.GameError:
+            continue
+        solution = mm.solve(game, players, solver, max_steps=100)
+        print(name, solution.status.name, flush=True)
+        break
 """
 
 
@@ -307,7 +288,7 @@ def test_a_gradient_that_is_not_finite_ends_the_run():
 @every_solver
 def test_the_trace_of_solve_is_the_step_api(name):
     """What `solve(record=1)` keeps is `output` after each `step`."""
-    solver, game, players = EXAMPLES[name](), quadratic(), start()
+    solver, (game, players) = EXAMPLES[name](), pose(name)
     solution = mm.solve(game, players, solver, max_steps=STEPS, tol=0.0, record=1)
     assert solution.trace is not None
     assert_close(solution.trace.players, outputs(game, players, solver, STEPS), ulps=20 * STEPS)
@@ -317,7 +298,7 @@ def test_the_trace_of_solve_is_the_step_api(name):
 @every_solver
 def test_statistics_are_scalars_by_name(name):
     """They become columns of the trace."""
-    solver, game, players = EXAMPLES[name](), quadratic(), start()
+    solver, (game, players) = EXAMPLES[name](), pose(name)
     stats = solver.stats(init(solver, game, players))
     assert all(isinstance(key, str) and value.shape == () for key, value in stats.items())
     solution = mm.solve(game, players, solver, max_steps=STEPS, tol=0.0, record=1)
@@ -359,6 +340,7 @@ class Watched(mm.AbstractGame):
     """`Quadratic`, in which each player's gradients are counted."""
 
     game: Quadratic
+    constraints: PyTree
     roles = {"x": "min", "y": "max"}
 
     def payoff(self, players, data=None):
@@ -369,7 +351,8 @@ class Watched(mm.AbstractGame):
 def test_evaluations_are_as_many_as_are_made(name):
     """`evaluations` after k steps is the number of gradients of own payoffs, per player, that
     `init` and k steps compute."""
-    solver, game, players = EXAMPLES[name](), Watched(quadratic()), start()
+    solver, (game, players) = EXAMPLES[name](), pose(name)
+    game = Watched(game, game.constraints)
     calls.update(x=0, y=0)
     state = init(solver, game, players)
     for k in range(45):  # more than two looks of a method that looks at its average at times
@@ -389,21 +372,21 @@ def test_new_numbers_do_not_trace_again(name):
     solver = EXAMPLES[name]()
     other = jax.tree.map(lambda x: 0.5 * x if eqx.is_inexact_array(x) else x, solver)
     push = jnp.asarray(draw(0, 3))
-    solve(solver)
-    solve(solver, data=push)
+    solve(name, solver)
+    solve(name, solver, data=push)
     before = len(traces)
-    solve(solver, seed=1)
-    solve(EXAMPLES[name]())
-    solve(solver, tol=1e-1)
-    solve(other)
-    solve(solver, data=2 * push)
+    solve(name, solver, seed=1)
+    solve(name, EXAMPLES[name]())
+    solve(name, solver, tol=1e-1)
+    solve(name, other)
+    solve(name, solver, data=2 * push)
     assert len(traces) == before
 
 
 @every_solver
 def test_going_on_is_the_same_as_not_stopping(name):
     """100 steps, and 50 and 50 more with `state=`: the same bits, and all steps counted."""
-    solver, game, players = EXAMPLES[name](), quadratic(), start()
+    solver, (game, players) = EXAMPLES[name](), pose(name)
     whole = mm.solve(game, players, solver, max_steps=100, tol=0.0)
     half = mm.solve(game, players, solver, max_steps=50, tol=0.0)
     rest = mm.solve(game, half.players, solver, max_steps=50, tol=0.0, state=half.state)
@@ -417,13 +400,13 @@ def test_a_batch_of_solves_is_a_loop_over_solves(name):
     """Under `vmap` and `jit`, over games and starts at once; members stop when they are done."""
     solver, seeds = EXAMPLES[name](), range(3)
     games, starts = (
-        jax.tree.map(lambda *leaves: jnp.stack(leaves), *map(make, seeds))
-        for make in (quadratic, start)
+        jax.tree.map(lambda *leaves: jnp.stack(leaves), *posed)
+        for posed in zip(*(pose(name, seed) for seed in seeds), strict=True)
     )
     both = eqx.filter_vmap(lambda game, z: mm.solve(game, z, solver, tol=1e-2))
     solutions = eqx.filter_jit(both)(games, starts)
     for seed in seeds:
-        alone = solve(solver, seed)
+        alone = solve(name, solver, seed)
         assert_close(solutions[seed].players, alone.players, ulps=1e6)
         assert int(solutions[seed].steps) == int(alone.steps)
         assert int(solutions[seed].evaluations) == int(alone.evaluations)

@@ -1,0 +1,64 @@
+"""Regrets of mixed strategies, one simplex at a time."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PyTree
+
+from minimax import _tree
+from minimax._constraints.simplex import Simplex
+from minimax._errors import GameError
+from minimax._game import AbstractGame
+
+SIMPLICES = (Simplex,)
+"""The constraints that make a player's leaf a batch of mixed strategies, along their `axis`."""
+
+
+def check_simplices(game: AbstractGame, players: PyTree, method: str) -> None:
+    """Raises `GameError` where a player of `method` plays no mixed strategy."""
+    variables = _tree.variables(players)
+    constraints = game.constraint_of_each(variables)
+    leaves, structure = jax.tree_util.tree_flatten_with_path(variables)
+    for (path, _), constraint in zip(leaves, structure.flatten_up_to(constraints), strict=True):
+        if not isinstance(constraint, SIMPLICES):
+            raise GameError(
+                f"{method} is for mixed strategies; {_tree.place('players', path)} has the "
+                f"constraint {constraint!r}: expected mm.Simplex(). For other sets take "
+                "mm.AdaptiveExtraGradient()."
+            )
+
+
+def regrets(game: AbstractGame, players: PyTree, operator: PyTree) -> PyTree:
+    r"""How much better each action had done than the strategy, $r = \langle l, x\rangle 1 - l$, for
+    the losses $l = F(z)$."""
+
+    def regret(x: Array, simplex: Simplex, loss: Array) -> Array:
+        return jnp.sum(loss * x, axis=simplex.axis, keepdims=True) - loss
+
+    return _tree.variables(_each_simplex(regret, game, players, operator))
+
+
+def strategies(game: AbstractGame, players: PyTree, sums: PyTree) -> PyTree:
+    r"""The strategies in proportion to `sums` >= 0; where those are all zero, `players`."""
+
+    def strategy(x: Array, simplex: Simplex, q: Array) -> Array:
+        total = jnp.sum(q, axis=simplex.axis, keepdims=True)
+        nothing = total == 0
+        return jnp.where(nothing, x, q / jnp.where(nothing, 1, total))
+
+    return _each_simplex(strategy, game, players, sums)
+
+
+def project_above_simplex(game: AbstractGame, players: PyTree, sums: PyTree) -> PyTree:
+    r"""The nearest point of $\{Q : Q \ge 0, \sum_a Q_a \ge 1\}$ for each simplex."""
+
+    def project(x: Array, simplex: Simplex, q: Array) -> Float[Array, "..."]:
+        del x
+        positive = jnp.maximum(q, 0)
+        enough = jnp.sum(positive, axis=simplex.axis, keepdims=True) >= 1
+        return jnp.where(enough, positive, simplex.project(q))
+
+    return _tree.variables(_each_simplex(project, game, players, sums))
+
+
+def _each_simplex(function, game: AbstractGame, players: PyTree, other: PyTree) -> PyTree:
+    return _tree.map_variables(function, players, game.constraint_of_each(players), other)
