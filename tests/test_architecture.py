@@ -26,6 +26,7 @@ WRAPPERS = {
     "averaged",
     "entropic_simplex",
     "lookahead",
+    "negative_entropy",
     "overview",
 }
 FLOOR = {name: floor for floor, line in enumerate(FLOORS.splitlines()) for name in line.split()}

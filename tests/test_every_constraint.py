@@ -18,6 +18,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.optimize import minimize
+from scipy.special import logsumexp, softmax, xlogy
 
 import minimax as mm
 from minimax import _constraints
@@ -36,11 +38,21 @@ every_compact_set = pytest.mark.parametrize("name", COMPACT)
 
 project = eqx.filter_jit(lambda constraint, point: constraint.project(point))
 minimizer = eqx.filter_jit(lambda constraint, direction: constraint.linear_minimizer(direction))
-prox_step = eqx.filter_jit(lambda constraint, *args: constraint.prox_step(*args))
-displacement = eqx.filter_jit(lambda constraint, *args: constraint.displacement(*args))
+prox_step_of = eqx.filter_jit(lambda constraint, *args: constraint.prox_step(*args))
+displacement_of = eqx.filter_jit(lambda constraint, *args: constraint.displacement(*args))
 jacobian_of = eqx.filter_jit(
     lambda constraint, point: jax.jacobian(lambda x: constraint.project(x))(point)
 )
+
+
+def prox_step(constraint: Any, point: Any, direction: Any, step_size: Any):
+    """Compiled once: a Python number would be compiled in."""
+    return prox_step_of(constraint, point, direction, jnp.asarray(step_size))
+
+
+def displacement(constraint: Any, point: Any, direction: Any, step_size: Any):
+    return displacement_of(constraint, point, direction, jnp.asarray(step_size))
+
 
 EPS = {dtype: float(np.finfo(dtype).eps) for dtype in ("float32", "float64")}
 DTYPES = st.sampled_from(["float32", "float64"])
@@ -86,7 +98,7 @@ def infeasibility(constraint: Any, point: Any) -> float:
     """By how much a vector misses the set, relative to the size of the set, written anew."""
     u = np.asarray(point, np.longdouble)
     match type(constraint).__name__:
-        case "Simplex":
+        case "Simplex" | "NegativeEntropy":
             return float(max(abs(u.sum() - 1), -u.min()))
         case "Box":
             lower, upper = np.asarray(constraint.lower), np.asarray(constraint.upper)
@@ -267,7 +279,7 @@ def test_the_linear_minimiser_survives_hard_directions(name, case):
 @pytest.mark.parametrize("name", WITH_AXIS)
 @pytest.mark.parametrize("axis", [0, 1, -1])
 def test_the_other_axes_are_a_batch(name, axis):
-    """Along `axis` each vector is projected by itself, as in a loop."""
+    """Along `axis` each vector is projected, and moves, by itself, as in a loop."""
     constraint = dataclasses.replace(EXAMPLES[name](), axis=axis)
     alone = EXAMPLES[name]()
     x = draw(1, (2, 3, 4), 2.0)
@@ -277,16 +289,25 @@ def test_the_other_axes_are_a_batch(name, axis):
         for index in np.ndindex(vectors.shape[:-1]):
             expected = method(alone, jnp.asarray(vectors[index]))
             np.testing.assert_allclose(whole[index], expected, rtol=0, atol=1e-15)
+    z, d = project(constraint, x), draw(2, x.shape)
+    whole = np.moveaxis(np.asarray(prox_step(constraint, z, d, 1.0)), axis, -1)
+    z, d = (jnp.moveaxis(each, axis, -1) for each in (z, d))
+    for index in np.ndindex(vectors.shape[:-1]):
+        expected = prox_step(alone, z[index], d[index], 1.0)
+        np.testing.assert_allclose(whole[index], expected, rtol=0, atol=1e-15)
 
 
 @pytest.mark.parametrize("name", WITH_AXIS)
 def test_no_axis_takes_the_whole_leaf_as_one_vector(name):
     """`axis=None`: a matrix of shape (2, 3) is a vector of six entries."""
     constraint, alone = dataclasses.replace(EXAMPLES[name](), axis=None), EXAMPLES[name]()
-    x = draw(2, (2, 3), 2.0)
-    expected = project(alone, x.ravel()).reshape(2, 3)
-    np.testing.assert_allclose(project(constraint, x), expected, rtol=0, atol=1e-15)
-    assert not np.allclose(project(alone, x), expected), "rows would have been projected alone"
+    x, d = project(alone, draw(2, (2, 3), 2.0)), draw(3, (2, 3), 2.0)
+    for step_size in (0.0, 1.0):  # of which the first projects
+        expected = prox_step(alone, x.ravel(), d.ravel(), step_size).reshape(2, 3)
+        whole = prox_step(constraint, x, d, step_size)
+        np.testing.assert_allclose(whole, expected, rtol=0, atol=1e-15)
+    rows = prox_step(alone, x, d, 1.0)
+    assert not np.allclose(rows, expected), "rows would have been moved alone"
 
 
 @every_constraint
@@ -295,10 +316,10 @@ def test_vmap_is_a_loop(name):
     constraint = EXAMPLES[name]()
     points, directions, sizes = draw(3, (5, 4), 2.0), draw(4, (5, 4)), jnp.linspace(0.1, 2, 5)
     batch = jax.vmap(constraint.project)(points)
-    steps = jax.vmap(constraint.prox_step)(points, directions, sizes)
+    steps = jax.vmap(constraint.prox_step)(batch, directions, sizes)
     for i in range(5):
         np.testing.assert_allclose(batch[i], project(constraint, points[i]), rtol=0, atol=1e-15)
-        alone = prox_step(constraint, points[i], directions[i], sizes[i])
+        alone = prox_step(constraint, batch[i], directions[i], sizes[i])
         np.testing.assert_allclose(steps[i], alone, rtol=0, atol=1e-15)
 
 
@@ -344,6 +365,289 @@ def test_simplex_projection_of_ten_thousand_entries(dtype, scale):
     ours, expected = project(mm.Simplex(), jnp.asarray(x)), project_on_simplex_by_sorting(x)
     assert abs(np.asarray(ours, np.longdouble).sum() - 1) <= 100 * EPS[dtype]
     np.testing.assert_allclose(ours, np.asarray(expected, float), rtol=0, atol=4 * EPS[dtype])
+
+
+# Regularisers -------------------------------------------------------------------------------------
+
+REGULARIZERS = [n for n, make in EXAMPLES.items() if isinstance(make(), mm.AbstractRegularizer)]
+every_regularizer = pytest.mark.parametrize("name", REGULARIZERS)
+
+prox = eqx.filter_jit(lambda constraint, point, step: constraint.prox(point, step))
+value = eqx.filter_jit(lambda constraint, point: constraint.value(point))
+gap = eqx.filter_jit(lambda constraint, point, direction: constraint.gap(point, direction))
+natural_map = eqx.filter_jit(lambda constraint, *args: constraint.natural_map(*args))
+jacobian_of_prox = eqx.filter_jit(
+    lambda constraint, point: jax.jacobian(lambda x: constraint.prox(x, 0.9))(point)
+)
+
+
+def value_by_numpy(g: Any, u: Any) -> float:
+    """g(u) at a point of its domain, written anew."""
+    u = np.asarray(u, float)
+    rows = u.reshape(-1, u.shape[-1] if u.ndim else 1)
+    match type(g).__name__:
+        case "L1":
+            return float(g.weight * np.abs(u).sum())
+        case "SquaredL2":
+            return float(g.weight * (u**2).sum() / 2)
+        case "ElasticNet":
+            return float(g.l1 * np.abs(u).sum() + g.l2 * (u**2).sum() / 2)
+        case "GroupLasso":
+            return float(g.weight * np.linalg.norm(rows, axis=-1).sum())
+        case "NuclearNorm":
+            return float(g.weight * np.linalg.svd(rows, compute_uv=False).sum())
+        case "NegativeEntropy":
+            return float(g.weight * xlogy(rows, rows).sum())
+    return float(value(g, jnp.asarray(u)))
+
+
+def prox_of_conjugate(g: Any, y: np.ndarray, step: float) -> np.ndarray | None:
+    """The minimiser v of g*(v)/step + |v - y|²/2, written anew; `None` where nobody wrote it."""
+    rows = y.reshape(-1, y.shape[-1] if y.ndim else 1)
+    match type(g).__name__:
+        case "L1":
+            v = np.clip(rows, -g.weight, g.weight)
+        case "SquaredL2":
+            v = rows / (1 + 1 / (step * g.weight))
+        case "ElasticNet":
+            inside = np.clip(rows, -g.l1, g.l1)
+            v = inside + (rows - inside) / (1 + 1 / (step * g.l2))
+        case "GroupLasso":
+            norms = np.linalg.norm(rows, axis=-1, keepdims=True)
+            v = rows * np.minimum(1, g.weight / norms)
+        case "NuclearNorm":
+            left, s, right = np.linalg.svd(rows, full_matrices=False)
+            v = left * np.minimum(s, g.weight) @ right
+        case "NegativeEntropy":
+            v = np.stack([_prox_of_log_sum_exp(row, float(g.weight), step) for row in rows])
+        case _:
+            return None
+    return np.asarray(v).reshape(y.shape)
+
+
+def _prox_of_log_sum_exp(y: np.ndarray, weight: float, step: float) -> np.ndarray:
+    """The v with softmax(v/w)/step + v - y = 0, by the trust-region method of SciPy."""
+
+    def objective(v):
+        return weight * logsumexp(v / weight) / step + (v - y) @ (v - y) / 2
+
+    def slope(v):
+        return softmax(v / weight) / step + v - y
+
+    def curvature(v):
+        p = softmax(v / weight)
+        return (np.diag(p) - np.outer(p, p)) / (weight * step) + np.eye(y.size)
+
+    # The objective is flat to rounding near its minimum, so the last digits are Newton's.
+    v = minimize(objective, y, jac=slope, hess=curvature, method="trust-exact").x
+    for _ in range(3):
+        v = v - np.linalg.solve(curvature(v), slope(v))
+    return v
+
+
+def in_domain(name: str, seed: int, shape: tuple[int, ...], scale: float, dtype: str):
+    """Points of the domain: any, scarce ones with zeros, and zero or what is nearest to it."""
+    g, x = EXAMPLES[name](), draw(seed, shape, scale, dtype)
+    scarce = x * (np.random.default_rng(seed).uniform(size=shape) < 0.5).astype(dtype)
+    return [project(g, each) for each in (x, scarce, jnp.zeros_like(x))]
+
+
+def of_few_lengths(points: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Filled up with zeros to 8 or 60 entries, because every length compiles."""
+    return {
+        case: np.pad(point, (0, (8 if point.size <= 8 else 60) - point.size))
+        for case, point in points.items()
+    }
+
+
+@every_regularizer
+@given(seeds, SHAPES, SCALES)
+def test_the_value_is_what_numpy_finds(name, seed, shape, scale):
+    """A scalar of the dtype of the leaf."""
+    for dtype in EPS:
+        for u in in_domain(name, seed, shape, scale, dtype):
+            found = value(EXAMPLES[name](), u)
+            assert found.shape == () and found.dtype == dtype
+            expected = value_by_numpy(EXAMPLES[name](), u)
+            assert float(found) == pytest.approx(expected, rel=16 * EPS[dtype], abs=EPS[dtype])
+
+
+@every_regularizer
+@given(seeds, SHAPES, SCALES, DTYPES, st.floats(0.05, 5.0))
+def test_a_prox_is_a_minimiser(name, seed, shape, scale, dtype, step):
+    """⟨x - p, u - p⟩/η <= g(u) - g(p) for all u, which is that p minimises g + ‖· - x‖²/(2η)."""
+    g, x = EXAMPLES[name](), draw(seed, shape, scale, dtype)
+    p = prox(g, x, jnp.asarray(step))
+    assert p.shape == shape and p.dtype == dtype
+    for vector in np.asarray(p).reshape(-1, shape[-1] if shape else 1):
+        assert infeasibility(g, vector) <= 8 * EPS[dtype]
+    at_p = value_by_numpy(g, p)
+    for u in in_domain(name, seed + 1, shape, 3 * scale, dtype) + [project(g, 2 * p - x)]:
+        size = 1.0 + sum(float(jnp.max(jnp.abs(leaf))) for leaf in (x, u))
+        slope = inner(np.asarray(x, float) - np.asarray(p, float), u - p)
+        rounding = 16 * EPS[dtype] * x.size * size**2 * (1 + step)
+        assert slope <= step * (value_by_numpy(g, u) - at_p) + rounding
+
+
+@every_regularizer
+@given(seeds, SHAPES, SCALES, DTYPES, st.floats(0.05, 5.0))
+def test_a_prox_is_firmly_non_expansive(name, seed, shape, scale, dtype, step):
+    """‖p - q‖² <= ⟨p - q, x - y⟩."""
+    g, x, y = EXAMPLES[name](), draw(seed, shape, scale, dtype), draw(seed + 1, shape, scale, dtype)
+    apart, change = x - y, prox(g, x, jnp.asarray(step)) - prox(g, y, jnp.asarray(step))
+    size = 1.0 + float(jnp.max(jnp.abs(x))) + float(jnp.max(jnp.abs(y)))
+    rounding = 16 * EPS[dtype] * x.size * size**2
+    assert inner(change, change) <= inner(change, apart) + rounding
+
+
+@every_regularizer
+@given(seeds, SHAPES, st.sampled_from([0.1, 1.0, 30.0]), st.floats(0.1, 5.0))
+def test_moreaus_identity(name, seed, shape, scale, step):
+    """prox_{ηg}(x) + η prox_{g*/η}(x/η) = x, with the other prox by NumPy."""
+    g, x = EXAMPLES[name](), draw(seed, shape, scale)
+    other = prox_of_conjugate(g, np.asarray(x) / step, step)
+    if other is not None:
+        found = prox(g, x, jnp.asarray(step))
+        np.testing.assert_allclose(
+            found + step * other, x, rtol=0, atol=64 * EPS["float64"] * (1 + 10 * scale)
+        )
+
+
+@every_regularizer
+@given(seeds, SHAPES, st.floats(0.05, 5.0), DTYPES)
+def test_the_gap_bounds_what_moving_gains(name, seed, shape, step, dtype):
+    """gap >= ⟨d, x - u⟩ + g(x) - g(u) for all u, gap >= 0, and η gap >= ‖natural map‖²: a point
+    whose gap is small is nearly where a Euclidean step leaves it."""
+    g, n = EXAMPLES[name](), max(1, int(np.prod(shape)))
+    d = draw(seed + 1, shape, 0.3, dtype)
+    for x in in_domain(name, seed, shape, 1.0, dtype):
+        found = float(gap(g, x, d))
+        assert found >= 0
+        for u in in_domain(name, seed + 2, shape, 2.0, dtype):
+            gain = inner(d, np.asarray(x, float) - np.asarray(u, float))
+            gain += value_by_numpy(g, x) - value_by_numpy(g, u)
+            assert found >= gain - 64 * EPS[dtype] * n
+        back = natural_map(g, x, d, jnp.asarray(step))
+        assert inner(back, back) <= step * found + 64 * EPS[dtype] * n
+
+
+@every_regularizer
+@given(seeds, SHAPES, DTYPES, st.floats(1.0, 3.0))
+def test_the_gap_is_zero_at_subgradients(name, seed, shape, dtype, step):
+    """With p the prox of x, (x - p)/η is a subgradient at p, up to roundings: those must not make
+    the gap infinite. The natural map is zero there too."""
+    g, x = EXAMPLES[name](), draw(seed, shape, 1.0, dtype)
+    p = prox(g, x, jnp.asarray(step))
+    d = (p - x) / jnp.asarray(step, dtype)
+    assert 0 <= float(gap(g, p, d)) <= 64 * EPS[dtype] * max(1, x.size)
+    back = natural_map(g, p, d, jnp.asarray(step))
+    assert float(jnp.max(jnp.abs(back))) <= 32 * EPS[dtype] * step
+
+
+@every_regularizer
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("size", [0.1, 3.0])
+def test_the_gap_is_the_largest_gain_that_a_search_finds(name, seed, size):
+    """Powell's method on ⟨d, u⟩ + g(u) for matrices u; where it is unbounded below, the search
+    finds that as well."""
+    g, d = EXAMPLES[name](), draw(seed + 9, (2, 2), size)
+    x = project(g, draw(seed, (2, 2)))
+
+    def point(free):
+        u = free.reshape(2, 2)
+        return softmax(4 * u, axis=-1) if name == "negative_entropy" else u
+
+    def objective(free):
+        return inner(d, point(free)) + value_by_numpy(g, point(free))
+
+    near = [(-20, 20)] * 4
+    best = minimize(objective, np.zeros(4), method="Powell", bounds=near, options=dict(xtol=1e-9))
+    found = float(gap(g, x, d))
+    if np.isfinite(found):
+        expected = inner(d, x) + value_by_numpy(g, x) - best.fun
+        assert found == pytest.approx(expected, abs=1e-6)
+    else:
+        assert best.fun < -0.1 and objective(2 * best.x) == pytest.approx(2 * best.fun)
+
+
+@every_regularizer
+@pytest.mark.parametrize("dtype", EPS)
+def test_a_prox_of_hard_points_is_finite_and_no_longer_than_they_are(name, dtype):
+    """Every regulariser here is least at zero, except on the simplex."""
+    for case, point in of_few_lengths(hard_points(dtype)).items():
+        p = np.asarray(prox(EXAMPLES[name](), jnp.asarray(point), jnp.asarray(0.9)))
+        assert p.dtype == dtype and np.all(np.isfinite(p)), case
+        if name == "negative_entropy":
+            assert infeasibility(EXAMPLES[name](), p) <= 8 * EPS[dtype], case
+        else:
+            largest = np.abs(point.astype(np.longdouble)).max()
+            assert np.abs(p.astype(np.longdouble)).max() <= largest * (1 + 8 * EPS[dtype]), case
+
+
+@every_regularizer
+def test_derivatives_of_a_prox_at_hard_points_are_finite(name):
+    """At zeros, ties, and far away."""
+    for case, point in of_few_lengths(hard_points("float32")).items():
+        jacobian = jacobian_of_prox(EXAMPLES[name](), jnp.asarray(point))
+        assert bool(jnp.all(jnp.isfinite(jacobian))), case
+
+
+@every_regularizer
+@pytest.mark.parametrize("shape", [(3,), (2, 3), (3, 2), (2, 2)])
+@pytest.mark.parametrize("scale", [0.3, 3.0])
+def test_derivatives_of_a_prox_are_central_differences(name, shape, scale):
+    """Off the kinks. A prox is the gradient of a convex function, and is firmly non-expansive: its
+    Jacobian is symmetric, with eigenvalues in [0, 1]."""
+    g, x, h = EXAMPLES[name](), draw(5, shape, scale), 1e-6
+    n = x.size
+    jacobian = np.asarray(jacobian_of_prox(g, x)).reshape(n, n)
+    moves = h * jnp.eye(n).reshape(n, *shape)
+    slopes = np.stack(
+        [
+            (prox(g, x + e, jnp.asarray(0.9)) - prox(g, x - e, jnp.asarray(0.9))).ravel() / (2 * h)
+            for e in moves
+        ],
+        axis=-1,
+    )
+    np.testing.assert_allclose(jacobian, slopes, rtol=0, atol=1e-8)
+    np.testing.assert_allclose(jacobian, jacobian.T, rtol=0, atol=1e-13)
+    eigenvalues = np.linalg.eigvalsh(jacobian)
+    assert eigenvalues.min() >= -1e-13 and eigenvalues.max() <= 1 + 1e-13
+
+
+@every_regularizer
+@given(seeds, st.sampled_from([1e3, 1e6]), st.floats(0.1, 3.0))
+def test_a_displacement_does_not_drown_in_large_players(name, seed, far, step):
+    """In single precision, against the same in double: relative to itself, not to the player."""
+    g = EXAMPLES[name]()
+    if type(g).displacement is mm.AbstractConstraint.displacement:
+        assert bool(jnp.all(jnp.abs(project(g, draw(seed, (2, 3), far))) <= 1)), "not bounded"
+        return
+    z, d = draw(seed, (2, 3), far, "float32"), draw(seed + 1, (2, 3), 1.0, "float32")
+    step = float(np.float32(step))
+    found = displacement(g, z, d, jnp.asarray(step, "float32"))
+    assert found.dtype == "float32"
+    z, d = z.astype("float64"), d.astype("float64")
+    expected = np.asarray(z - prox_step(g, z, d, step))
+    # Singular vectors have errors of their own, as large as singular values are near each other.
+    np.testing.assert_allclose(
+        found, expected, rtol=0, atol=64 * EPS["float32"] * np.abs(expected).max()
+    )
+
+
+@every_regularizer
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_precision_runs(name, dtype):
+    """With the dtype of the leaf, and right to its digits."""
+    g, x, d = EXAMPLES[name](), draw(1, (2, 3), 1.0, dtype), draw(2, (2, 3), 0.1, dtype)
+    x = project(g, x)
+    step = jnp.asarray(0.5, dtype)
+    for found in (prox(g, x, step), prox_step(g, x, d, step), displacement(g, x, d, step)):
+        assert found.dtype == dtype and bool(jnp.all(jnp.isfinite(found)))
+    assert value(g, x).dtype == dtype and gap(g, x, d).dtype == dtype
+    expected, rounding = prox(g, x.astype("float32"), step), 4 * float(jnp.finfo(dtype).eps)
+    found = prox(g, x, step).astype("float32")
+    np.testing.assert_allclose(found, expected, rtol=0, atol=rounding)
 
 
 # What is refused ----------------------------------------------------------------------------------
