@@ -153,6 +153,14 @@ def infeasibility(constraint: Any, point: Any, size: float = 0.0) -> float:
             return float(max(0, np.max(lower - u), np.max(u - upper)))
         case "L2Ball":
             return float(max(0, np.sqrt(np.sum(u**2)) / np.longdouble(constraint.radius) - 1))
+        case "LInfBall":
+            return float(max(0, np.max(np.abs(u)) / np.longdouble(constraint.radius) - 1))
+        case "L1Ball":
+            return float(max(0, np.sum(np.abs(u)) / np.longdouble(constraint.radius) - 1))
+        case "PositiveSemidefiniteCone":
+            values = np.linalg.eigvalsh(np.asarray(u, float))
+            worst = max(-values.min(), float(np.max(np.abs(u - u.T))))
+            return float(max(0, worst) / max(values.max(), np.finfo(float).tiny))
         case "NonNegative":
             return float(max(0, -u.min()))
     again = np.asarray(constraint.project(jnp.asarray(point)), np.longdouble)
@@ -509,6 +517,9 @@ def test_simplex_projection_of_ten_thousand_entries(dtype, scale):
         (lambda: mm.L2Ball(-1.0), "radius >= 0"),
         (lambda: mm.L2Ball(jnp.ones(2)), "one radius"),
         (lambda: mm.L2Ball(float("nan")), "radius >= 0"),
+        (lambda: mm.L1Ball(-1.0), "radius >= 0"),
+        (lambda: mm.LInfBall(jnp.ones(2)), "one radius"),
+        (lambda: mm.Simplex(0.0), "total > 0"),
     ],
 )
 def test_sets_that_are_none_are_refused(make, message):

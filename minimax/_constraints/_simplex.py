@@ -31,6 +31,20 @@ def project_on_simplex(
     return jnp.where(jnp.isfinite(largest), projected, jnp.nan).astype(point.dtype)
 
 
+def project_on_simplex_and_inside(
+    point: Float[Array, "*batch n"], total: Float[Array, ""]
+) -> Float[Array, "*batch n"]:
+    r"""The projection of a vector of entries >= 0 on $\{u : u_i \ge 0, \sum_i u_i \le
+    \text{total}\}$ for a total >= 0."""
+    if point.shape[-1] == 0:
+        return point
+    total = total.astype(point.dtype)
+    positive = jnp.where(total > 0, total, 1)
+    inside = jnp.sum(jax.lax.stop_gradient(point), axis=-1, keepdims=True) <= total
+    outer = project_on_simplex(point, positive)
+    return jnp.where(inside, point, jnp.where(total > 0, outer, total * outer))
+
+
 def project_on_tangent_cone_of_simplex(
     active: Array, direction: Float[Array, "*batch n"]
 ) -> Float[Array, "*batch n"]:
