@@ -8,8 +8,8 @@ from jaxtyping import Array, ArrayLike, Float
 
 from minimax._constraints._axis import along, vectors
 from minimax._constraints._polar import polar
+from minimax._constraints._radius import check_radius, near
 from minimax._constraints.base import AbstractCompactSet
-from minimax._errors import GameError, is_known
 
 
 class L2Ball(AbstractCompactSet):
@@ -36,11 +36,7 @@ class L2Ball(AbstractCompactSet):
     axis: int | None = eqx.field(default=-1, static=True)
 
     def __check_init__(self) -> None:
-        fits = not is_known(self.radius) or bool(
-            jnp.all((self.radius >= 0) & jnp.isfinite(self.radius))
-        )
-        if self.radius.ndim != 0 or not fits:
-            raise GameError(f"L2Ball needs one radius >= 0 and finite; it got {self.radius}.")
+        check_radius("L2Ball", self.radius)
 
     def project(self, point: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         return along(self.axis, lambda x: _shrink(x, self.radius.astype(x.dtype)), point)
@@ -56,6 +52,13 @@ class L2Ball(AbstractCompactSet):
             lambda x, s: _back(x, s, self.radius.astype(x.dtype)),
             point,
             jnp.asarray(step_size * direction),
+        )
+
+    def project_on_tangent_cone(
+        self, point: Float[Array, "*shape"], direction: Float[Array, "*shape"]
+    ) -> Float[Array, "*shape"]:
+        return along(
+            self.axis, lambda x, v: _inward(x, v, self.radius.astype(x.dtype)), point, direction
         )
 
     def diameter(self, point: Float[Array, "*shape"]) -> Float[Array, ""]:
@@ -87,12 +90,19 @@ def _shrink(x: Float[Array, "*batch n"], radius: Array) -> Float[Array, "*batch 
     return jnp.where(norm > radius, radius * unit, x)
 
 
+def _inward(x: Float[Array, "*batch n"], v: Float[Array, "*batch n"], radius: Array) -> Array:
+    """v, without what points out of the ball where x is on the sphere."""
+    norm, unit = polar(x)
+    outward = jnp.maximum(jnp.sum(v * unit, axis=-1, keepdims=True), 0)
+    on_sphere = norm >= radius - near(radius)
+    return jnp.where(radius > 0, v - jnp.where(on_sphere, outward, 0) * unit, 0)
+
+
 def _slack(x: Float[Array, "*batch n"], radius: Array) -> Array:
-    """r² - |x|², where a point as near to the sphere as projections come counts as on it."""
+    """r² - |x|², zero on the sphere."""
     norm, _ = polar(x)
     inside = radius - norm
-    near = jnp.abs(inside) <= 8 * jnp.finfo(x.dtype).eps * radius
-    return jnp.where(near, 0, inside * (radius + norm))
+    return jnp.where(jnp.abs(inside) <= near(radius), 0, inside * (radius + norm))
 
 
 def _back(x: Float[Array, "*batch n"], s: Float[Array, "*batch n"], radius: Array) -> Array:

@@ -86,10 +86,10 @@ class NegativeEntropy(AbstractRegularizer):
         return point - self.prox(point - step_size * direction, step_size)
 
     def project(self, point: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-        return Simplex(self.axis).project(point)
+        return Simplex(axis=self.axis).project(point)
 
     def check(self, shape: tuple[int, ...]) -> None:
-        Simplex(self.axis).check(shape)
+        Simplex(axis=self.axis).check(shape)
 
     def gap(
         self, point: Float[Array, "*shape"], direction: Float[Array, "*shape"]
