@@ -27,6 +27,7 @@ WRAPPERS = {
     "entropic_simplex",
     "halpern",
     "lookahead",
+    "negative_entropy",
     "overview",
 }
 FLOOR = {name: floor for floor, line in enumerate(FLOORS.splitlines()) for name in line.split()}

@@ -3,6 +3,7 @@
 import abc
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
@@ -132,6 +133,12 @@ class AbstractRegularizer(AbstractConstraint):
     def project(self, point: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         """The point of the domain of g nearest to `point`: by default `point` itself."""
         return point
+
+    def check(self, shape: tuple[int, ...]) -> None:
+        leaf = jax.ShapeDtypeStruct(shape, jnp.float32)
+        moved = jax.eval_shape(lambda x: self.prox(x, 1.0), leaf)
+        if moved.shape != shape:
+            raise GameError(f"its weights turn shape {shape} into {moved.shape}.")
 
     @abc.abstractmethod
     def gap(
