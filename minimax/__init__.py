@@ -58,8 +58,8 @@ from minimax._solvers.optimistic_gradient import OptimisticGradient as Optimisti
 from minimax._solvers.pdhg import PDHG as PDHG
 from minimax._solvers.popov_extra_gradient import PopovExtraGradient as PopovExtraGradient
 from minimax._solvers.reflected_gradient import ReflectedGradient as ReflectedGradient
-from minimax._solvers.restarted_pdhg import RestartedPDHG as RestartedPDHG
 from minimax._solvers.regret_matching_plus import RegretMatchingPlus as RegretMatchingPlus
+from minimax._solvers.restarted_pdhg import RestartedPDHG as RestartedPDHG
 from minimax._solvers.smooth_predictive_regret_matching_plus import (
     SmoothPredictiveRegretMatchingPlus as SmoothPredictiveRegretMatchingPlus,
 )

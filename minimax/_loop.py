@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Int, PyTree
 
 from minimax import _tree
+from minimax._evidence import Evidence
 from minimax._game import AbstractGame
 from minimax._metrics.base import AbstractMetric
 from minimax._solution import Status, Trace
@@ -90,10 +91,11 @@ class Problem(eqx.Module):
 
 
 class Outcome(NamedTuple):
-    """The loop's carry: the last look, the one before it, and what follows from them."""
+    """The loop's carry: the last look, the one before it, all looks in short, and what follows."""
 
     now: Sight
     before: Sight
+    evidence: Evidence
     first_residual: Float[Array, ""]
     first_size: Float[Array, ""]
     status: Int[Array, ""]
@@ -177,14 +179,28 @@ class _Loop(NamedTuple):
         first_residual = jnp.where(unseen, now.residual, outcome.first_residual)
         first_size = jnp.where(unseen, now.size, outcome.first_size)
         finite = jnp.isfinite(now.size) & jnp.isfinite(_tree.largest(now.value))
-        far = now.size > FAR * (1 + first_size)
+        evidence = outcome.evidence.after(self.problem.output(progress), now.residual)
+        far = (now.size > FAR * (1 + first_size)) & ~(now.residual < first_residual)
+        over = progress.steps - self.start >= self.max_steps
+        # With a tolerance of zero all steps are wanted, and no verdict on them.
+        told = over & (self.problem.tol > 0)
         status = _first_that_holds(
             (~finite | jnp.isnan(now.residual), Status.nonfinite),
             (now.residual <= self.problem.tol, Status.converged),
-            (far & ~(now.residual < first_residual), Status.diverged),
-            (progress.steps - self.start >= self.max_steps, Status.max_steps),
+            ((far | told) & evidence.is_drift(now.size, first_size), Status.unbounded),
+            (far, Status.diverged),
+            (told & evidence.is_at_floor(first_residual), Status.stalled),
+            (told & evidence.is_cycle(), Status.cycling),
+            (over, Status.max_steps),
         )
-        return Outcome(now, outcome.now, first_residual, first_size, status, outcome.trace)
+        return outcome._replace(
+            now=now,
+            before=outcome.now,
+            evidence=evidence,
+            first_residual=first_residual,
+            first_size=first_size,
+            status=status,
+        )
 
     def written(self, outcome: Outcome) -> Outcome:
         """The outcome with the last look in its trace, which ends there."""
@@ -207,7 +223,8 @@ def _unseen(problem: Problem, start: Progress, max_steps: int, record: int | Non
     if record is not None:
         row = jax.eval_shape(lambda: _row(problem, sight))
         trace = Trace.empty(-(-max_steps // record) + 1, **row)
-    return Outcome(sight, sight, residual, size, jnp.int32(_UNSEEN), trace)
+    evidence = Evidence.before_all(problem.output(start), residual)
+    return Outcome(sight, sight, evidence, residual, size, jnp.int32(_UNSEEN), trace)
 
 
 def _first_that_holds(*cases: tuple[Array, Status]) -> Int[Array, ""]:

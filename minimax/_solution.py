@@ -24,6 +24,9 @@ class Status(enum.IntEnum):
     max_steps = 1
     diverged = 2
     nonfinite = 3
+    stalled = 4
+    cycling = 5
+    unbounded = 6
 
     @property
     def message(self) -> str:
@@ -43,16 +46,30 @@ _MESSAGES = {
     Status.converged: "The metric is at or below the tolerance.",
     Status.max_steps: (
         "The steps ran out before the metric reached the tolerance. Raise max_steps, raise tol, "
-        "or try another step size or solver; solution.trace (record=...) shows whether the "
-        "residual still falls. Where it does not, the tolerance may lie below the rounding of "
-        "single precision: try double precision (jax_enable_x64)."
+        "or try another step size or solver; solution.trace (record=...) shows how fast the "
+        "residual falls."
     ),
     Status.diverged: (
-        "The players ran away: they are a million times further out than they began, and the "
-        "metric is no better. Lower the step size, if the solver has one. Descent-ascent runs away "
-        "from rotating games at every step size, where extragradient does not. If that runs away "
-        "too, the game may have no saddle point: constraints that cannot be met, or a payoff "
-        "without bound."
+        "The players ran away, ever faster: they are a million times further out than they began, "
+        "and the metric is no better. The steps are too long: lower the step size, if the solver "
+        "has one. Descent-ascent runs away from rotating games at every step size, where "
+        "extragradient does not."
+    ),
+    Status.unbounded: (
+        "The players drift away at constant speed, and the metric is no better: the game seems to "
+        "have no saddle point, because constraints cannot be met or a payoff is without bound. "
+        "Give the players sets, such as mm.Box, or look at the constraints."
+    ),
+    Status.stalled: (
+        "The metric stopped improving far below where it began: this is where rounding ends, or "
+        "a step size that does not shrink. Raise tol to the residual reached, or switch to double "
+        "precision (jax_enable_x64)."
+    ),
+    Status.cycling: (
+        "The players go in circles: they come back to where they were, and the metric has not "
+        "improved in the last half of the run. Where the payoff is convex-concave, the default "
+        "solver does not cycle, nor does Averaged(solver); elsewhere there may be no solution that "
+        "attracts."
     ),
     Status.nonfinite: (
         "Players, payoff or metric became infinite or NaN; the players returned are the last that "
@@ -136,6 +153,7 @@ class Solution(eqx.Module):
       Looking at the metric is not counted.
     - `trace`: a `Trace`, or `None` without `record`.
     - `state`: what `solve(..., state=...)` needs to go on.
+    - `solver`: its name; `reason`: why it was chosen, where none was given.
     """
 
     players: PyTree
@@ -148,6 +166,7 @@ class Solution(eqx.Module):
     trace: Trace | None
     state: PyTree
     solver: str = eqx.field(static=True)
+    reason: str | None = eqx.field(static=True)
     metric: str = eqx.field(static=True)
 
     @property
@@ -229,7 +248,8 @@ class Solution(eqx.Module):
         return f"<b>{html.escape(self._headline())}</b><table>{cells}</table>"
 
     def _headline(self) -> str:
-        return f"{self.status.name} after {int(self.steps)} steps of {self.solver}"
+        chosen = f" ({self.reason})" if self.reason else ""
+        return f"{self.status.name} after {int(self.steps)} steps of {self.solver}{chosen}"
 
     def _rows(self) -> list[str]:
         residual, tol = float(self.residual), float(self.tol)

@@ -13,13 +13,13 @@ from jaxtyping import Array, ArrayLike, Float, PyTree
 
 from minimax import _loop, _tree
 from minimax._check import check_game
+from minimax._choose import choose_solver
 from minimax._errors import GameError, is_known
 from minimax._game import AbstractGame
 from minimax._metrics.base import AbstractMetric
 from minimax._metrics.natural_residual import NaturalResidual
 from minimax._players import as_players
 from minimax._solution import Solution
-from minimax._solvers.adaptive_extra_gradient import AdaptiveExtraGradient
 from minimax._solvers.base import AbstractSolver
 
 DEFAULT_TOL = {"float64": 1e-8, "float32": 1e-5, "float16": 1e-2, "bfloat16": 1e-2}
@@ -54,7 +54,9 @@ def solve(
     - `game`: an `AbstractGame`.
     - `players`: where to start; any pytree of floating-point arrays, projected on the constraints
       first. The answer has its structure and dtypes.
-    - `solver`: the method; by default `AdaptiveExtraGradient()`, which has nothing to tune.
+    - `solver`: the method. By default one with nothing to tune, which the solution names:
+      `RestartedPDHG()` where the payoff's program proves it bilinear, and otherwise
+      `AdaptiveExtraGradient()`.
     - `data`: handed to the payoff as its second argument, if given. New numbers in it do not
       recompile.
     - `max_steps`: how many steps to make at most.
@@ -121,10 +123,12 @@ def _solve(
     record: int | None,
 ) -> Solution:
     # Defaults are made in here, where they are compiled in, and not anew for every call.
-    solver = AdaptiveExtraGradient() if solver is None else solver
     metric = NaturalResidual() if metric is None else metric
-    problem = _loop.Problem(game, solver, metric, data, _tolerance(tol, players))
     check_game(game, players, data)
+    reason = None
+    if solver is None:
+        solver, reason = choose_solver(game, players, data)
+    problem = _loop.Problem(game, solver, metric, data, _tolerance(tol, players))
     metric.check(game, players)
     solver.check(game, players, data)
     if state is None:
@@ -144,6 +148,7 @@ def _solve(
         trace=outcome.trace,
         state=last.progress,
         solver=_name(solver),
+        reason=reason,
         metric=type(metric).__name__,
     )
 

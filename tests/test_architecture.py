@@ -14,7 +14,7 @@ FLOORS = """_errors _polynomial
     _game
     _optimizers _moments _structure _check plot
     _transforms _metrics _solvers
-    _solution _example
+    _solution _example _choose _evidence
     _loop
     _solve
     __init__

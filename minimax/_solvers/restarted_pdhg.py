@@ -216,6 +216,7 @@ class RestartedPDHG(AbstractSolver):
         restarts = ~begins & (
             (error <= self.decrease * first)
             | ((error <= 0.5 * first) & (error > state.last_error))
+            | (error > 2 * first)  # rounding, of which every step of an epoch adds its own
             | (state.epoch >= 0.36 * state.steps)
         )
         restarts = restarts | too_long

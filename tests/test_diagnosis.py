@@ -1,0 +1,125 @@
+"""Why a run did not converge, told on runs whose truth is known."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import minimax as mm
+from minimax._evidence import Evidence
+
+PRODUCT = mm.Game(lambda p: p[0] * p[1])
+INFEASIBLE = mm.Game(
+    lambda p: p[0] + p[1] * (p[0] + 1), constraints=(mm.NonNegative(), None)
+)  # min x with x >= 0 and x = -1: the multiplier grows for ever
+WITHOUT_BOUND = mm.Game(lambda p: p[0] - p[1])
+# Hsieh, Mertikopoulos and Cevher (2021): an attracting cycle of radius about 2/sqrt(3).
+ALMOST_BILINEAR = mm.Game(lambda p: p[0] * p[1] + 0.1 * (p[1] ** 2 / 2 - p[1] ** 4 / 4))
+SOLVERS = {
+    "default": None,
+    "extragradient": mm.ExtraGradient(0.3),
+    "adaptive": mm.AdaptiveExtraGradient(),
+    "pdhg": mm.PDHG(0.5),
+}
+
+
+def solve(game, solver, start=(1.0, 1.0), **options):
+    return mm.solve(game, start, solver, **options)
+
+
+@pytest.mark.parametrize("solver", SOLVERS.values(), ids=SOLVERS)
+def test_constraints_that_cannot_be_met_are_told(solver):
+    """The steps of a nonexpansive map without a fixed point tend to a vector that is not zero."""
+    solution = solve(INFEASIBLE, solver)
+    assert solution.status == "unbounded", solution
+    assert "no saddle point" in solution.message
+
+
+@pytest.mark.parametrize("name", ["default", "extragradient", "pdhg"])
+def test_payoffs_without_bound_are_told(name):
+    assert solve(WITHOUT_BOUND, SOLVERS[name]).status == "unbounded"
+
+
+def test_steps_that_are_too_long_are_told_from_games_without_solution():
+    """|1 - η| > 1: every step doubles the distance."""
+    solution = solve(mm.Game(lambda p: p[0] ** 2 / 2 - p[1] ** 2 / 2), mm.ExtraGradient(3.0))
+    assert solution.status == "diverged" and "too long" in solution.message
+
+
+@pytest.mark.parametrize(
+    "game, solver",
+    [
+        (PRODUCT, mm.AlternatingGradientDescentAscent(0.3)),
+        (PRODUCT, mm.GradientDescentAscent(0.003)),
+        (ALMOST_BILINEAR, mm.GradientDescentAscent(0.05)),
+    ],
+    ids=["neutral", "slowly outward", "attracting"],
+)
+def test_cycles_are_told(game, solver):
+    solution = solve(game, solver, max_steps=5000)
+    assert solution.status == "cycling" and "circles" in solution.message
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_floor_of_rounding_is_told(dtype):
+    with jax.enable_x64(dtype == "float64"):
+        A = jnp.asarray(np.random.default_rng(0).normal(size=(8, 8)), dtype)
+        uniform = jnp.full(8, 1 / 8, dtype)
+        game = mm.Game(lambda p: p[0] @ A @ p[1], constraints=mm.Simplex())
+        solution = solve(game, None, (uniform, uniform), tol=1e-30)
+        deep = float(jnp.finfo(dtype).eps) ** 0.5
+        if not solution.success:
+            assert solution.status == "stalled" and float(solution.residual) < deep
+            assert "rounding" in solution.message
+
+
+@pytest.mark.parametrize("step_size", [1e-5, 1e-2], ids=["hardly moves", "slow"])
+def test_what_is_only_slow_is_not_accused(step_size):
+    solution = solve(PRODUCT, mm.ExtraGradient(step_size), max_steps=3000)
+    assert solution.status == "max_steps"
+
+
+def test_a_tolerance_of_zero_asks_for_no_verdict():
+    solver = mm.AlternatingGradientDescentAscent(0.3)
+    assert solve(PRODUCT, solver, tol=0.0, max_steps=3000).status == "max_steps"
+
+
+def test_after_few_looks_nothing_is_said():
+    solver = mm.AlternatingGradientDescentAscent(0.3)
+    assert solve(PRODUCT, solver, max_steps=500).status == "max_steps"
+
+
+def test_members_of_a_batch_are_told_apart():
+    solver = mm.AlternatingGradientDescentAscent(0.3)
+
+    def run(start):
+        return mm.solve(PRODUCT, (start, start), solver, max_steps=2000, tol=1e-3)
+
+    statuses = jax.vmap(run)(jnp.array([0.0, 1.0])).status
+    assert [str(status) for status in statuses] == ["converged", "cycling"]
+
+
+def watch(path, residuals):
+    evidence = Evidence.before_all(jnp.zeros(2), jnp.asarray(1.0))
+    after = jax.jit(Evidence.after)
+    for z, residual in zip(path, residuals, strict=True):
+        evidence = after(evidence, jnp.asarray(z, jnp.float32), jnp.asarray(residual, jnp.float32))
+    return evidence
+
+
+@pytest.mark.parametrize("looks", [40, 90, 127, 128, 129, 300])
+def test_evidence_of_known_paths(looks):
+    """A circle comes back, a line does not, wherever the last mark was."""
+    k = np.arange(looks)
+    one = np.ones(looks)
+    circle = watch(np.stack([np.cos(k), np.sin(k)], -1), one)
+    line = watch(1000.0 * np.stack([k, -k], -1), one)
+    still = watch(np.ones((looks, 2)), one)
+    size, start = jnp.asarray(1000.0 * looks), jnp.asarray(1.0)
+    assert bool(line.is_drift(size, start)) and not bool(line.is_cycle())
+    assert not bool(circle.is_drift(size, start))
+    if looks - int(circle.marked_at) >= 8:  # more than one round since the mark
+        assert bool(circle.is_cycle())
+        assert bool(still.is_at_floor(start)) and not bool(still.is_cycle())
+    falling = watch(np.stack([np.cos(k), np.sin(k)], -1), 0.99**k)
+    assert not bool(falling.is_stale)
