@@ -41,8 +41,8 @@ def test_payoffs_without_bound_are_told(name):
 
 
 def test_steps_that_are_too_long_are_told_from_games_without_solution():
-    """|1 - η| > 1: every step doubles the distance."""
-    solution = solve(mm.Game(lambda p: p[0] ** 2 / 2 - p[1] ** 2 / 2), mm.ExtraGradient(3.0))
+    """1 - η + η² = 1.24: every step makes the distance a quarter larger."""
+    solution = solve(mm.Game(lambda p: p[0] ** 2 / 2 - p[1] ** 2 / 2), mm.ExtraGradient(1.2))
     assert solution.status == "diverged" and "too long" in solution.message
 
 
@@ -50,7 +50,7 @@ def test_steps_that_are_too_long_are_told_from_games_without_solution():
     "game, solver",
     [
         (PRODUCT, mm.AlternatingGradientDescentAscent(0.3)),
-        (PRODUCT, mm.GradientDescentAscent(0.003)),
+        (PRODUCT, mm.GradientDescentAscent(0.01)),
         (ALMOST_BILINEAR, mm.GradientDescentAscent(0.05)),
     ],
     ids=["neutral", "slowly outward", "attracting"],
@@ -118,8 +118,7 @@ def test_evidence_of_known_paths(looks):
     size, start = jnp.asarray(1000.0 * looks), jnp.asarray(1.0)
     assert bool(line.is_drift(size, start)) and not bool(line.is_cycle())
     assert not bool(circle.is_drift(size, start))
-    if looks - int(circle.marked_at) >= 8:  # more than one round since the mark
-        assert bool(circle.is_cycle())
-        assert bool(still.is_at_floor(start)) and not bool(still.is_cycle())
+    assert bool(circle.is_cycle())
+    assert bool(still.is_at_floor(start)) and not bool(still.is_cycle())
     falling = watch(np.stack([np.cos(k), np.sin(k)], -1), 0.99**k)
-    assert not bool(falling.is_stale)
+    assert not bool(falling.is_stale())
