@@ -6,6 +6,7 @@ from minimax._constraints.base import AbstractCompactSet as AbstractCompactSet
 from minimax._constraints.base import AbstractConstraint as AbstractConstraint
 from minimax._constraints.base import AbstractSet as AbstractSet
 from minimax._constraints.box import Box as Box
+from minimax._constraints.entropic_simplex import EntropicSimplex as EntropicSimplex
 from minimax._constraints.l2_ball import L2Ball as L2Ball
 from minimax._constraints.non_negative import NonNegative as NonNegative
 from minimax._constraints.simplex import Simplex as Simplex
