@@ -31,6 +31,7 @@ from minimax._solvers.alternating_gradient_descent_ascent import (
 from minimax._solvers.anchored_popov import AnchoredPopov as AnchoredPopov
 from minimax._solvers.averaged import Averaged as Averaged
 from minimax._solvers.base import AbstractSolver as AbstractSolver
+from minimax._solvers.dual_extrapolation import DualExtrapolation as DualExtrapolation
 from minimax._solvers.extra_anchored_gradient import ExtraAnchoredGradient as ExtraAnchoredGradient
 from minimax._solvers.extra_gradient import ExtraGradient as ExtraGradient
 from minimax._solvers.fast_extra_gradient import FastExtraGradient as FastExtraGradient
@@ -39,7 +40,11 @@ from minimax._solvers.forward_backward_forward import (
 )
 from minimax._solvers.gradient_descent_ascent import GradientDescentAscent as GradientDescentAscent
 from minimax._solvers.lookahead import Lookahead as Lookahead
+from minimax._solvers.mirror_prox import MirrorProx as MirrorProx
 from minimax._solvers.optimistic_gradient import OptimisticGradient as OptimisticGradient
+from minimax._solvers.optimistic_mirror_descent import (
+    OptimisticMirrorDescent as OptimisticMirrorDescent,
+)
 from minimax._solvers.popov_extra_gradient import PopovExtraGradient as PopovExtraGradient
 from minimax._solvers.reflected_gradient import ReflectedGradient as ReflectedGradient
 from minimax._transforms.extra_gradient import extra_gradient as extra_gradient
