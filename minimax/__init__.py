@@ -8,6 +8,7 @@ from minimax._constraints.base import AbstractRegularizer as AbstractRegularizer
 from minimax._constraints.base import AbstractSet as AbstractSet
 from minimax._constraints.box import Box as Box
 from minimax._constraints.elastic_net import ElasticNet as ElasticNet
+from minimax._constraints.entropic_simplex import EntropicSimplex as EntropicSimplex
 from minimax._constraints.group_lasso import GroupLasso as GroupLasso
 from minimax._constraints.l1 import L1 as L1
 from minimax._constraints.l1_ball import L1Ball as L1Ball
@@ -42,6 +43,10 @@ from minimax._solvers.alternating_gradient_descent_ascent import (
 from minimax._solvers.anchored_popov import AnchoredPopov as AnchoredPopov
 from minimax._solvers.averaged import Averaged as Averaged
 from minimax._solvers.base import AbstractSolver as AbstractSolver
+from minimax._solvers.curvature_extra_gradient import (
+    CurvatureExtraGradient as CurvatureExtraGradient,
+)
+from minimax._solvers.dual_extrapolation import DualExtrapolation as DualExtrapolation
 from minimax._solvers.extra_anchored_gradient import ExtraAnchoredGradient as ExtraAnchoredGradient
 from minimax._solvers.extra_gradient import ExtraGradient as ExtraGradient
 from minimax._solvers.extra_gradient_regret_matching_plus import (
@@ -54,7 +59,11 @@ from minimax._solvers.forward_backward_forward import (
 from minimax._solvers.gradient_descent_ascent import GradientDescentAscent as GradientDescentAscent
 from minimax._solvers.halpern import Halpern as Halpern
 from minimax._solvers.lookahead import Lookahead as Lookahead
+from minimax._solvers.mirror_prox import MirrorProx as MirrorProx
 from minimax._solvers.optimistic_gradient import OptimisticGradient as OptimisticGradient
+from minimax._solvers.optimistic_mirror_descent import (
+    OptimisticMirrorDescent as OptimisticMirrorDescent,
+)
 from minimax._solvers.pdhg import PDHG as PDHG
 from minimax._solvers.popov_extra_gradient import PopovExtraGradient as PopovExtraGradient
 from minimax._solvers.reflected_gradient import ReflectedGradient as ReflectedGradient

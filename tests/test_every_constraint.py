@@ -33,8 +33,11 @@ every_constraint = pytest.mark.parametrize("name", EXAMPLES)
 SETS = [name for name, make in EXAMPLES.items() if isinstance(make(), mm.AbstractSet)]
 UNBOUNDED = [n for n in SETS if not isinstance(EXAMPLES[n](), mm.AbstractCompactSet)]
 COMPACT = [name for name in SETS if isinstance(EXAMPLES[name](), mm.AbstractCompactSet)]
+# The others have a distance of their own, and say so by a proximal step of their own.
+EUCLIDEAN = [name for name in SETS if type(EXAMPLES[name]()).prox_step is mm.AbstractSet.prox_step]
 WITH_AXIS = [name for name, make in EXAMPLES.items() if hasattr(make(), "axis")]
 every_set = pytest.mark.parametrize("name", SETS)
+every_euclidean_set = pytest.mark.parametrize("name", EUCLIDEAN)
 every_compact_set = pytest.mark.parametrize("name", COMPACT)
 WITH_TANGENT_CONES = [
     name
@@ -48,6 +51,7 @@ stepped = eqx.filter_jit(lambda constraint, *args: constraint.prox_step(*args))
 displaced = eqx.filter_jit(lambda constraint, *args: constraint.displacement(*args))
 tangent = eqx.filter_jit(lambda constraint, *args: constraint.project_on_tangent_cone(*args))
 gap = eqx.filter_jit(lambda constraint, *args: constraint.gap(*args))
+divergence = eqx.filter_jit(lambda constraint, u, point: constraint.divergence(u, point))
 jacobian_of = eqx.filter_jit(
     lambda constraint, point: jax.jacobian(lambda x: constraint.project(x))(point)
 )
@@ -149,7 +153,7 @@ def infeasibility(constraint: Any, point: Any, size: float = 0.0) -> float:
     to the `size` of the numbers that the point was computed from; written anew."""
     u = np.asarray(point, np.longdouble)
     match type(constraint).__name__:
-        case "Simplex" | "NegativeEntropy":
+        case "Simplex" | "EntropicSimplex" | "NegativeEntropy":
             return float(max(abs(u.sum() - 1), -u.min()))
         case "Box":
             lower, upper = np.asarray(constraint.lower), np.asarray(constraint.upper)
@@ -277,22 +281,46 @@ def test_derivatives_are_central_differences(name, seed, scale):
 # Steps and corners --------------------------------------------------------------------------------
 
 
-@every_set
+@every_euclidean_set
 @given(seeds, WHICH, st.floats(0.01, 3.0))
 def test_the_proximal_step_of_a_set_is_a_projected_step(name, seed, which, step_size):
-    """prox_step(z, d, η) = P(z - ηd), the minimiser of ⟨d, u⟩ + ‖u - z‖²/(2η) over the set."""
+    """prox_step(z, d, η) = P(z - ηd), where the distance is Euclidean."""
     constraint, shape = EXAMPLES[name](), shape_of(name, which)
     z, d = project(constraint, draw(seed, shape)), draw(seed + 1, shape)
     after = prox_step(constraint, z, d, step_size)
     expected = project(constraint, z - step_size * d)
     np.testing.assert_allclose(after, expected, rtol=0, atol=32 * EPS["float64"])
 
-    def objective(u):
-        return inner(d, u) + inner(u - z, u - z) / (2 * step_size)
 
+@every_set
+@given(seeds, WHICH, st.floats(0.01, 3.0))
+def test_the_proximal_step_of_a_set_obeys_the_three_point_inequality(name, seed, which, step_size):
+    """η⟨d, z⁺ - u⟩ <= D(u, z) - D(u, z⁺) - D(z⁺, z) for all feasible u, by whatever distance D;
+    so z⁺ minimises ⟨d, u⟩ + D(u, z)/η."""
+    constraint, shape = EXAMPLES[name](), shape_of(name, which)
+
+    def feasible(k: int, scale: float):  # in the interior, where every distance is finite
+        some, other = (project(constraint, draw(seed + i, shape, scale)) for i in (k, k + 50))
+        return 0.98 * some + 0.02 * project(constraint, 0.01 * other)
+
+    z, d = feasible(0, 1.0), draw(seed + 1, shape)
+    after = prox_step(constraint, z, d, step_size)
     for k in range(2, 6):
-        u = project(constraint, draw(seed + k, shape, 2.0))
-        assert objective(after) <= objective(u) + 1e-13 * (1 + abs(objective(u)))
+        u = feasible(k, 2.0)
+        room = divergence(constraint, u, z) - divergence(constraint, u, after)
+        room = float(room - divergence(constraint, after, z))
+        assert step_size * inner(d, after - u) <= room + 1e-13 * (1 + abs(room))
+
+
+@every_constraint
+@given(seeds, WHICH)
+def test_distances_are_distances(name, seed, which):
+    """Zero from a point to itself, else at least ‖u - z‖²/2: they are 1-strongly convex."""
+    constraint, shape = EXAMPLES[name](), shape_of(name, which)
+    u, z = (project(constraint, draw(seed + k, shape, 0.3)) for k in range(2))
+    assert divergence(constraint, z, z) == 0
+    apart = divergence(constraint, u, z)
+    assert apart.shape == () and apart >= inner(u - z, u - z) / 2 - 8 * EPS["float64"] * u.size
 
 
 @every_constraint

@@ -38,6 +38,13 @@ class AbstractConstraint(eqx.Module):
         """
         return point - self.prox_step(point, direction, step_size)
 
+    def divergence(
+        self, u: Float[Array, "*shape"], point: Float[Array, "*shape"]
+    ) -> Float[Array, ""]:
+        r"""The distance $D(u, \text{point})$ of its proximal steps: $\|u - \text{point}\|^2/2$, if
+        a constraint says nothing else. It may be infinite, and need not be symmetric."""
+        return jnp.sum((u - point) ** 2) / 2
+
     def natural_map(
         self,
         point: Float[Array, "*shape"],
@@ -77,7 +84,8 @@ class AbstractConstraint(eqx.Module):
 
 
 class AbstractSet(AbstractConstraint):
-    r"""A closed convex set with the Euclidean distance: its proximal step is a projected step."""
+    r"""A closed convex set. Unless it has a distance of its own, that is Euclidean and its proximal
+    step is a projected step."""
 
     def prox_step(
         self,

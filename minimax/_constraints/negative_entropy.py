@@ -8,6 +8,7 @@ from jaxtyping import Array, ArrayLike, Float
 from minimax._constraints._axis import along
 from minimax._constraints._weight import as_temperature, like
 from minimax._constraints.base import AbstractRegularizer
+from minimax._constraints.entropic_simplex import EntropicSimplex
 from minimax._constraints.simplex import Simplex
 
 
@@ -84,6 +85,11 @@ class NegativeEntropy(AbstractRegularizer):
         g(x)$. Where an entry is zero g has no subgradient, so no face is mistaken for a solution.
         """
         return point - self.prox(point - step_size * direction, step_size)
+
+    def divergence(
+        self, u: Float[Array, "*shape"], point: Float[Array, "*shape"]
+    ) -> Float[Array, ""]:
+        return EntropicSimplex(axis=self.axis).divergence(u, point)
 
     def project(self, point: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         return Simplex(axis=self.axis).project(point)

@@ -10,9 +10,8 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 from minimax import _tree
 from minimax._errors import GameError, is_known
 from minimax._game import AbstractGame
+from minimax._solvers._backtracking import Trial, backtrack, grow, probe, project_on_hyperplane
 from minimax._solvers.base import AbstractSolver
-
-_MOST_ATTEMPTS = 100  # at least a factor 0.7 each: from any step size to none
 
 
 class Point(NamedTuple):
@@ -45,18 +44,6 @@ class AdaptiveExtraGradientState(NamedTuple):
     steps: Int[Array, ""]
     restarts: Int[Array, ""]
     evaluations: Int[Array, ""]
-
-
-class _Trial(NamedTuple):
-    """A look ahead: its step size, the midpoint w, F(w), η‖F(w) - F(z)‖/‖w - z‖, ‖w - z‖, and how
-    many were tried."""
-
-    step_size: Float[Array, ""]
-    midpoint: PyTree
-    operator: PyTree
-    ratio: Float[Array, ""]
-    moved: Float[Array, ""]
-    attempts: Int[Array, ""]
 
 
 @final
@@ -131,7 +118,7 @@ class AdaptiveExtraGradient(AbstractSolver):
         self, game: AbstractGame, players: PyTree, data: PyTree = None
     ) -> AdaptiveExtraGradientState:
         operator = game.operator(players, data)
-        step_size = self._probe(game, players, operator, data)
+        step_size = probe(game, players, operator, self.contraction, data)
         best = _point(game, players, operator, step_size)
         return AdaptiveExtraGradientState(
             step_size=step_size,
@@ -151,18 +138,14 @@ class AdaptiveExtraGradient(AbstractSolver):
         state: AdaptiveExtraGradientState,
         data: PyTree = None,
     ) -> tuple[PyTree, AdaptiveExtraGradientState]:
-        trial = self._backtrack(game, players, state, data)
+        trial = backtrack(game, players, state.operator, state.step_size, self.contraction, data)
         players = _tree.where(
             state.cautious,
-            _short_step(game, players, state.operator, trial),
+            project_on_hyperplane(game, players, state.operator, trial, -0.45, 0.5),
             game.prox_step(players, trial.operator, trial.step_size),
         )
-        # Far beyond the players a longer step leads nowhere else, it only overflows one day.
-        reach = trial.step_size * _tree.norm(state.operator)
-        grows = (trial.ratio < self.contraction / 2) & (trial.moved > 0)
-        grows = grows & (reach <= 100 * jnp.maximum(1, _tree.norm(players)))
         state = state._replace(
-            step_size=jnp.where(grows, 1.2, 1.0).astype(trial.step_size.dtype) * trial.step_size,
+            step_size=grow(players, state.operator, trial, self.contraction),
             operator=game.operator(players, data),
             epoch=_extend(state.epoch, trial),
             steps=state.steps + 1,
@@ -188,75 +171,11 @@ class AdaptiveExtraGradient(AbstractSolver):
             "cautious": state.cautious,
         }
 
-    def _probe(
-        self, game: AbstractGame, players: PyTree, operator: PyTree, data: PyTree
-    ) -> Float[Array, ""]:
-        """A first step size: the contraction over how fast F changes a little way along -F."""
-        size = _tree.norm(operator)
-        finest = max(jnp.finfo(x.dtype).eps for x in jax.tree.leaves(_tree.variables(players)))
-        reach = max(1e-4, float(finest) ** 0.5) * jnp.maximum(1, _tree.norm(players))
-        aside = _tree.add_scaled(players, -reach / jnp.where(size > 0, size, 1), operator)
-        moved = _tree.norm(_tree.subtract(aside, players))
-        changed = _tree.norm(_tree.subtract(game.operator(aside, data), operator))
-        known = (changed > 0) & (moved > 0) & jnp.isfinite(changed)
-        step_size = self.contraction * moved / jnp.where(known, changed, 1)
-        return jnp.where(known, step_size, 1).astype(size.dtype)
-
     def _again(
         self, game: AbstractGame, players: PyTree, point: Point, state: AdaptiveExtraGradientState
     ) -> Point:
         """A point from before, with its residual at the present step size."""
         return _point(game, eqx.combine(point.players, players), point.operator, state.step_size)
-
-    def _backtrack(
-        self,
-        game: AbstractGame,
-        players: PyTree,
-        state: AdaptiveExtraGradientState,
-        data: PyTree,
-    ) -> _Trial:
-        """Shrinks the step size until the look ahead is short enough for F to be trusted there, or
-        so short that it is lost in the rounding of z, where shrinking would never end."""
-        floor = 10 * jnp.finfo(state.step_size.dtype).eps * _tree.norm(players)
-
-        def attempt(last: _Trial) -> _Trial:
-            shrink = 0.7 * jnp.clip(1 / last.ratio, 0.1, 1)
-            step_size = jnp.where(last.attempts == 0, last.step_size, shrink * last.step_size)
-            midpoint = game.prox_step(players, state.operator, step_size)
-            operator = game.operator(midpoint, data)
-            moved = _tree.norm(game.displacement(players, state.operator, step_size))
-            changed = _tree.norm(_tree.subtract(operator, state.operator))
-            ratio = step_size * changed / jnp.where(moved > 0, moved, 1)
-            # A look ahead that is not finite failed; but where F is NaN at z itself, no step is
-            # short enough: let the loop find it.
-            ratio = jnp.where(jnp.isfinite(ratio), ratio, jnp.inf)
-            ratio = jnp.where(jnp.isnan(moved), 0, ratio)
-            return _Trial(
-                step_size.astype(last.step_size.dtype),
-                _tree.variables(midpoint),
-                operator,
-                ratio.astype(last.ratio.dtype),
-                moved,
-                last.attempts + 1,
-            )
-
-        untried = _Trial(
-            state.step_size,
-            _tree.variables(players),
-            state.operator,
-            jnp.full_like(state.step_size, jnp.inf),
-            jnp.full_like(state.step_size, jnp.inf),
-            jnp.zeros((), int),
-        )
-        return jax.lax.while_loop(
-            lambda trial: (
-                (trial.ratio > self.contraction)
-                & ~(trial.moved <= floor)
-                & (trial.attempts < _MOST_ATTEMPTS)
-            ),
-            attempt,
-            untried,
-        )
 
     def _look(
         self,
@@ -296,18 +215,6 @@ class AdaptiveExtraGradient(AbstractSolver):
         )
 
 
-def _short_step(game: AbstractGame, players: PyTree, operator: PyTree, trial: _Trial) -> PyTree:
-    r"""The CEG+ step $z^+ = z - \lambda\alpha d$, $d = (z - w) - \gamma(F(z) - F(w))$,
-    $\alpha = \delta/\gamma + \langle z - w, d\rangle/\|d\|^2$, with $\lambda = 1/2$ and
-    $\delta = -0.45\gamma$."""
-    back = _tree.subtract(players, trial.midpoint)
-    change = _tree.subtract(operator, trial.operator)
-    d = _tree.add_scaled(_tree.variables(back), -trial.step_size, change)
-    squared = _tree.dot(d, d)
-    alpha = -0.45 + _tree.dot(back, d) / jnp.where(squared > 0, squared, 1)
-    return game.project(_tree.add_scaled(players, -0.5 * alpha, d))
-
-
 def _point(
     game: AbstractGame, players: PyTree, operator: PyTree, step_size: Float[Array, ""]
 ) -> Point:
@@ -325,7 +232,7 @@ def _begin(point: Point) -> Epoch:
     return Epoch(jnp.zeros((), int), zero, point.players, point)
 
 
-def _extend(epoch: Epoch, trial: _Trial) -> Epoch:
+def _extend(epoch: Epoch, trial: Trial) -> Epoch:
     weight = epoch.weight + trial.step_size
     average = _tree.toward(epoch.average, trial.midpoint, trial.step_size / weight)
     return Epoch(epoch.steps + 1, weight, average, epoch.first)
