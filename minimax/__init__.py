@@ -30,6 +30,10 @@ from minimax._solvers.alternating_gradient_descent_ascent import (
 from minimax._solvers.anchored_popov import AnchoredPopov as AnchoredPopov
 from minimax._solvers.averaged import Averaged as Averaged
 from minimax._solvers.base import AbstractSolver as AbstractSolver
+from minimax._solvers.competitive_gradient_descent import (
+    CompetitiveGradientDescent as CompetitiveGradientDescent,
+)
+from minimax._solvers.consensus_optimization import ConsensusOptimization as ConsensusOptimization
 from minimax._solvers.extra_anchored_gradient import ExtraAnchoredGradient as ExtraAnchoredGradient
 from minimax._solvers.extra_gradient import ExtraGradient as ExtraGradient
 from minimax._solvers.extra_gradient_regret_matching_plus import (
@@ -47,6 +51,9 @@ from minimax._solvers.reflected_gradient import ReflectedGradient as ReflectedGr
 from minimax._solvers.regret_matching_plus import RegretMatchingPlus as RegretMatchingPlus
 from minimax._solvers.smooth_predictive_regret_matching_plus import (
     SmoothPredictiveRegretMatchingPlus as SmoothPredictiveRegretMatchingPlus,
+)
+from minimax._solvers.symplectic_gradient_adjustment import (
+    SymplecticGradientAdjustment as SymplecticGradientAdjustment,
 )
 from minimax._transforms.extra_gradient import extra_gradient as extra_gradient
 
