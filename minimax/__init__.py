@@ -47,6 +47,10 @@ from minimax._solvers.curvature_extra_gradient import (
     CurvatureExtraGradient as CurvatureExtraGradient,
 )
 from minimax._solvers.dual_extrapolation import DualExtrapolation as DualExtrapolation
+from minimax._solvers.competitive_gradient_descent import (
+    CompetitiveGradientDescent as CompetitiveGradientDescent,
+)
+from minimax._solvers.consensus_optimization import ConsensusOptimization as ConsensusOptimization
 from minimax._solvers.extra_anchored_gradient import ExtraAnchoredGradient as ExtraAnchoredGradient
 from minimax._solvers.extra_gradient import ExtraGradient as ExtraGradient
 from minimax._solvers.extra_gradient_regret_matching_plus import (
@@ -71,6 +75,9 @@ from minimax._solvers.regret_matching_plus import RegretMatchingPlus as RegretMa
 from minimax._solvers.restarted_pdhg import RestartedPDHG as RestartedPDHG
 from minimax._solvers.smooth_predictive_regret_matching_plus import (
     SmoothPredictiveRegretMatchingPlus as SmoothPredictiveRegretMatchingPlus,
+)
+from minimax._solvers.symplectic_gradient_adjustment import (
+    SymplecticGradientAdjustment as SymplecticGradientAdjustment,
 )
 from minimax._transforms.extra_gradient import extra_gradient as extra_gradient
 

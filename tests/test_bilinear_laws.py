@@ -236,6 +236,52 @@ def test_optimistic_gradient_converges_exactly_below_one_over_root_three(planted
     assert (below, above) == (mm.Status.converged, mm.Status.diverged)
 
 
+# Methods that know the Jacobian ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "method", [mm.ConsensusOptimization, mm.SymplecticGradientAdjustment], ids=lambda m: m.__name__
+)
+@given(planted=bilinear_games(), c_max=fractions(0.02, 0.9), push=fractions(0.1, 1.5))
+def test_consensus_and_symplectic_adjustment_damp_every_pair(method, planted, c_max, push):
+    """J = A is antisymmetric with J² = -s² per pair, so ζ⁺ = (1 + ic - ηγs²)ζ."""
+    eta, weight = c_max / planted.s_max, push / planted.s_max
+    rows = iterates(planted.game, planted.players, method(eta, weight), STEPS)
+    zeta, c = planted.pairs(rows), eta * planted.singular_values
+    factor = 1 + 1j * c - c * weight * planted.singular_values
+    tolerance = 4 * rounding(planted, rows, c_max * (1 + push))
+    np.testing.assert_allclose(zeta, linear(zeta[0], factor), rtol=0, atol=tolerance)
+
+
+@given(bilinear_games(least=0.5, shapes=((2, 2),)), fractions(0.01, 0.03), fractions(0.3, 2.0))
+def test_consensus_converges_exactly_below_its_step_size(planted, offset, push):
+    """(1 - ηγs²)² + η²s² < 1 exactly where η < 2γ/(1 + γ²s²), which falls with s."""
+    weight = push / planted.s_max
+    most = 2 * weight / (1 + push**2)
+    below, above = (
+        mm.solve(
+            planted.game,
+            planted.players,
+            mm.ConsensusOptimization(most * part, weight),
+            max_steps=20_000,
+            tol=1e-7 * planted.s_max,
+        ).status
+        for part in (1 - offset, 1 + offset)
+    )
+    assert (below, above) == (mm.Status.converged, mm.Status.diverged)
+
+
+@given(bilinear_games(), fractions(0.02, 5.0))
+def test_competitive_gradient_descent_is_the_proximal_point_method(planted, c_max):
+    """z⁺ = z - ηF(z⁺): ζ⁺ = ζ/(1 - ic), for every step size."""
+    eta = c_max / planted.s_max
+    solver = mm.CompetitiveGradientDescent(eta, tol=1e-15)
+    rows = iterates(planted.game, planted.players, solver, STEPS)
+    zeta, c = planted.pairs(rows), eta * planted.singular_values
+    tolerance = 8 * rounding(planted, rows, c_max)
+    np.testing.assert_allclose(zeta, linear(zeta[0], 1 / (1 - 1j * c)), rtol=0, atol=tolerance)
+
+
 # Averages and what does not move ------------------------------------------------------------------
 
 

@@ -314,22 +314,32 @@ calls = {"x": 0, "y": 0}
 
 
 def counted(player: str):
-    """The identity, which counts how often a gradient is pulled back through it. A pull-back that
-    nobody needs is not run: `pure_callback` may be dropped by the compiler."""
+    """The identity, which counts how often a gradient is pulled back through it, and how often that
+    gradient is differentiated again: each product with a Jacobian, transposed or not, pushes one
+    vector through it. What nobody needs is not run: `pure_callback` may be dropped by the
+    compiler."""
 
     def count(gradient):
         calls[player] += 1
         return gradient
 
+    def call(_, gradient):
+        shape = jax.ShapeDtypeStruct(gradient.shape, gradient.dtype)
+        return jax.pure_callback(count, shape, gradient)
+
+    @jax.custom_jvp
+    def seen(gradient):
+        return call(None, gradient)
+
+    @seen.defjvp
+    def push(primals, tangents):
+        return seen(*primals), jax.custom_derivatives.linear_call(call, call, (), *tangents)
+
     @jax.custom_vjp
     def identity(x):
         return x
 
-    def backward(_, gradient):
-        shape = jax.ShapeDtypeStruct(gradient.shape, gradient.dtype)
-        return (jax.pure_callback(count, shape, gradient),)
-
-    identity.defvjp(lambda x: (x, None), backward)
+    identity.defvjp(lambda x: (x, None), lambda _, gradient: (seen(gradient),))
     return identity
 
 
@@ -349,8 +359,8 @@ class Watched(mm.AbstractGame):
 
 @every_solver
 def test_evaluations_are_as_many_as_are_made(name):
-    """`evaluations` after k steps is the number of gradients of own payoffs, per player, that
-    `init` and k steps compute."""
+    """`evaluations` after k steps is the number of gradients of own payoffs, and of products with
+    their Jacobian, per player, that `init` and k steps compute."""
     solver, (game, players) = EXAMPLES[name](), pose(name)
     game = Watched(game, game.constraints)
     calls.update(x=0, y=0)

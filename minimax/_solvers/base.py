@@ -38,7 +38,8 @@ class AbstractSolver(eqx.Module):
         """How often the first `steps` steps evaluated the operator.
 
         One evaluation is one gradient of every player's own payoff in its own variables, at one
-        point or, where players move in turn, each at its own point.
+        point or, where players move in turn, each at its own point. A product with the Jacobian of
+        the operator, or with its transpose, costs about as much and counts as one, too.
         """
 
     def check(self, game: AbstractGame, players: PyTree, data: PyTree = None) -> None:
