@@ -1,6 +1,8 @@
 """Saddle points and min-max games on JAX: define a game, solve it, certify it, plot it."""
 
 from minimax import plot as plot
+from minimax._certificate import Certificate as Certificate
+from minimax._certify import certify as certify
 from minimax._check import check_game as check_game
 from minimax._constraints.base import AbstractCompactSet as AbstractCompactSet
 from minimax._constraints.base import AbstractConstraint as AbstractConstraint

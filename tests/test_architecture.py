@@ -9,6 +9,7 @@ ROOT = pathlib.Path(minimax.__file__).parents[1]
 # From the ground up: a module imports only what stands on an earlier line, so there is no cycle.
 FLOORS = """_errors
     _tree
+    _rounding _certificate
     _step_size
     _roles _players _constraints
     _game
@@ -17,6 +18,7 @@ FLOORS = """_errors
     _solution _example
     _loop
     _solve
+    _certify
     __init__
     _cli
     __main__"""
