@@ -39,10 +39,13 @@ from minimax._solvers.forward_backward_forward import (
     ForwardBackwardForward as ForwardBackwardForward,
 )
 from minimax._solvers.gradient_descent_ascent import GradientDescentAscent as GradientDescentAscent
+from minimax._solvers.halpern import Halpern as Halpern
 from minimax._solvers.lookahead import Lookahead as Lookahead
 from minimax._solvers.optimistic_gradient import OptimisticGradient as OptimisticGradient
+from minimax._solvers.pdhg import PDHG as PDHG
 from minimax._solvers.popov_extra_gradient import PopovExtraGradient as PopovExtraGradient
 from minimax._solvers.reflected_gradient import ReflectedGradient as ReflectedGradient
+from minimax._solvers.restarted_pdhg import RestartedPDHG as RestartedPDHG
 from minimax._transforms.extra_gradient import extra_gradient as extra_gradient
 
 __version__ = "0.1.0"

@@ -126,6 +126,7 @@ def _solve(
     problem = _loop.Problem(game, solver, metric, data, _tolerance(tol, players))
     check_game(game, players, data)
     metric.check(game, players)
+    solver.check(game, players, data)
     if state is None:
         start = problem.start(game.project(players))
     else:

@@ -7,13 +7,13 @@ import minimax
 
 ROOT = pathlib.Path(minimax.__file__).parents[1]
 # From the ground up: a module imports only what stands on an earlier line, so there is no cycle.
-FLOORS = """_errors
+FLOORS = """_errors _polynomial
     _tree
     _rounding _certificate
     _step_size
     _roles _players _constraints
     _game
-    _optimizers _moments _check plot
+    _optimizers _moments _structure _check plot
     _transforms _metrics _solvers
     _solution _example
     _loop
@@ -27,6 +27,7 @@ WRAPPERS = {
     "__init__",
     "averaged",
     "entropic_simplex",
+    "halpern",
     "lookahead",
     "overview",
 }

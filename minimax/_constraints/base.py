@@ -50,6 +50,11 @@ class AbstractConstraint(eqx.Module):
         """
         return self.displacement(point, direction, step_size)
 
+    @property
+    def is_euclidean(self) -> bool:
+        """Whether proximal steps measure by Euclidean distance."""
+        return type(self).natural_map is AbstractConstraint.natural_map
+
     def project_on_tangent_cone(
         self, point: Float[Array, "*shape"], direction: Float[Array, "*shape"]
     ) -> Float[Array, "*shape"]:

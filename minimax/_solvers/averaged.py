@@ -9,6 +9,7 @@ from jaxtyping import Array, Int, PyTree
 from minimax import _tree
 from minimax._errors import GameError, is_known
 from minimax._game import AbstractGame
+from minimax._solvers._wrapper import AbstractWrapper
 from minimax._solvers.base import AbstractSolver
 from minimax._solvers.extra_gradient import ExtraGradient
 
@@ -22,7 +23,7 @@ class AveragedState(NamedTuple):
 
 
 @final
-class Averaged(AbstractSolver):
+class Averaged(AbstractWrapper):
     r"""Reports the average of another solver's iterates, $\bar z_k = \sum_{t=1}^k w_t z_t$.
 
     The inner solver runs as it would alone; only what is reported, measured and stopped on is the
@@ -69,15 +70,9 @@ class Averaged(AbstractSolver):
         average = _tree.toward(state.average, reported, weight)
         return players, AveragedState(inner, average, steps)
 
-    def evaluations(self, steps: Int[Array, ""], state: AveragedState) -> Int[Array, ""]:
-        return self.solver.evaluations(steps, state.inner)
-
     def output(self, players: PyTree, state: AveragedState) -> PyTree:
         del players
         return state.average
-
-    def stats(self, state: AveragedState) -> dict[str, Array]:
-        return self.solver.stats(state.inner)
 
 
 def example() -> Averaged:

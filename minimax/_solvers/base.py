@@ -41,6 +41,14 @@ class AbstractSolver(eqx.Module):
         point or, where players move in turn, each at its own point.
         """
 
+    def check(self, game: AbstractGame, players: PyTree, data: PyTree = None) -> None:
+        """Raises `GameError` where this method means nothing for this game.
+
+        `solve` asks before it begins; shapes, sets and structures must be enough to answer. A
+        wrapper asks the solver that it wraps.
+        """
+        del game, players, data
+
     def output(self, players: PyTree, state: PyTree) -> PyTree:
         """The players to report: the last iterate unless a method says otherwise."""
         del state

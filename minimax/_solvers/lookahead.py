@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, Int, PyTree
 from minimax import _tree
 from minimax._errors import GameError, is_known
 from minimax._game import AbstractGame
+from minimax._solvers._wrapper import AbstractWrapper, check_period
 from minimax._solvers.base import AbstractSolver
 from minimax._solvers.extra_gradient import ExtraGradient
 
@@ -23,7 +24,7 @@ class LookaheadState(NamedTuple):
 
 
 @final
-class Lookahead(AbstractSolver):
+class Lookahead(AbstractWrapper):
     r"""Lets another solver run ahead, and every few steps takes only part of the way.
 
     After every k steps of the inner solver from the slow players $s$ to $z$, all players at once:
@@ -60,9 +61,7 @@ class Lookahead(AbstractSolver):
     pull: Float[Array, ""] = eqx.field(default=0.5, converter=_tree.as_real)
 
     def __check_init__(self) -> None:
-        period = self.period
-        if isinstance(period, bool) or not isinstance(period, int) or period < 1:
-            raise GameError(f"period is {period!r}: expected a whole number >= 1.")
+        check_period(self.period)
         if is_known(self.pull) and not 0 < float(self.pull) <= 1:
             raise GameError(f"pull is {self.pull}: expected a number above 0 and up to 1.")
 
@@ -80,15 +79,9 @@ class Lookahead(AbstractSolver):
         slow = _tree.where(goes_back, back, state.slow)
         return _tree.where(goes_back, back, players), LookaheadState(inner, slow, steps)
 
-    def evaluations(self, steps: Int[Array, ""], state: LookaheadState) -> Int[Array, ""]:
-        return self.solver.evaluations(steps, state.inner)
-
     def output(self, players: PyTree, state: LookaheadState) -> PyTree:
         del players
         return state.slow
-
-    def stats(self, state: LookaheadState) -> dict[str, Array]:
-        return self.solver.stats(state.inner)
 
 
 def example() -> Lookahead:

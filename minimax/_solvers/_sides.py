@@ -1,0 +1,73 @@
+"""The two sides of a zero-sum game: all minimisers as x, all maximisers as y."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+from jaxtyping import PyTree
+
+from minimax import _tree
+from minimax._constraints.base import AbstractConstraint
+from minimax._errors import GameError
+from minimax._game import AbstractGame
+from minimax._players import as_players
+from minimax._roles import role_of_each
+from minimax._structure import structure_of
+
+
+def minimisers(game: AbstractGame, players: PyTree) -> PyTree[bool]:
+    """Which variables are minimisers'."""
+    return jax.tree.map(
+        lambda role: role == "min", role_of_each(game.roles, _tree.variables(players))
+    )
+
+
+def choose(minimiser: PyTree[bool], x: PyTree, y: PyTree) -> PyTree:
+    """The players whose minimisers are those of `x` and whose maximisers are those of `y`.
+
+    All else, such as activation functions, is as in `x`.
+    """
+    variables, rest = eqx.partition(x, _tree.is_variable)
+    chosen = jax.tree.map(
+        lambda is_x, a, b: a if is_x else b, minimiser, variables, _tree.variables(y)
+    )
+    return eqx.combine(chosen, rest)
+
+
+def check_zero_sum(name: str, game: AbstractGame, players: PyTree, data: PyTree = None) -> None:
+    """Raises `GameError` where there are not one payoff and two sides."""
+    players = as_players(players)
+    payoffs = jax.tree.leaves(eqx.filter_eval_shape(game.value, players, data))
+    roles = set(jax.tree.leaves(role_of_each(game.roles, _tree.variables(players))))
+    if len(payoffs) != 1 or roles != {"min", "max"}:
+        raise GameError(
+            f"{name} needs a zero-sum game, one payoff that some players minimise and others "
+            f"maximise; this one has {len(payoffs)} payoffs and the roles {sorted(roles)}. "
+            "mm.ExtraGradient and mm.AdaptiveExtraGradient take any game."
+        )
+
+
+def check_bilinear(name: str, game: AbstractGame, players: PyTree, data: PyTree = None) -> None:
+    """Raises `GameError` where the payoff is not proved bilinear, or a distance not Euclidean."""
+    players = as_players(players)
+    check_zero_sum(name, game, players, data)
+    if not structure_of(game, players, data).is_bilinear:
+        raise GameError(
+            f"{name} needs a payoff that is affine in all minimisers together and affine in all "
+            "maximisers together, and could not prove that of this one from the operations in it. "
+            "mm.ExtraGradient and mm.AdaptiveExtraGradient take any payoff."
+        )
+    variables = _tree.variables(players)
+    constraints = game.constraint_of_each(variables)
+    for constraint in jax.tree.leaves(
+        constraints, is_leaf=lambda c: isinstance(c, AbstractConstraint)
+    ):
+        if not constraint.is_euclidean:
+            raise GameError(
+                f"{name} moves by Euclidean distance, and {constraint!r} has another: take "
+                "mm.Simplex(), or mm.MirrorProx."
+            )
+
+
+def _is_constraint(leaf: Any) -> bool:
+    return isinstance(leaf, AbstractConstraint)

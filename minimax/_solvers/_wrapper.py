@@ -1,0 +1,43 @@
+"""What solvers around other solvers have in common."""
+
+from typing import Any
+
+import equinox as eqx
+from jaxtyping import Array, Float, Int, PyTree
+
+from minimax import _tree
+from minimax._errors import GameError
+from minimax._game import AbstractGame
+from minimax._solvers.base import AbstractSolver
+
+
+class AbstractWrapper(AbstractSolver):
+    """A method around another solver: the field `solver`, whose state is `state.inner`.
+
+    What the wrapper does not say itself is what the solver inside says.
+    """
+
+    solver: eqx.AbstractVar[AbstractSolver]
+
+    def check(self, game: AbstractGame, players: PyTree, data: PyTree = None) -> None:
+        self.solver.check(game, players, data)
+
+    def evaluations(self, steps: Int[Array, ""], state: Any) -> Int[Array, ""]:
+        return self.solver.evaluations(steps, state.inner)
+
+    def output(self, players: PyTree, state: Any) -> PyTree:
+        return self.solver.output(players, state.inner)
+
+    def stats(self, state: Any) -> dict[str, Array]:
+        return self.solver.stats(state.inner)
+
+
+def residual(game: AbstractGame, players: PyTree, data: PyTree) -> Float[Array, ""]:
+    r"""The natural residual $\|z - P(z - F(z))\|$, by which a wrapper compares points."""
+    return _tree.norm(game.natural_map(players, game.operator(players, data), 1.0))
+
+
+def check_period(period: Any) -> None:
+    """Raises `GameError` for what is no number of steps."""
+    if isinstance(period, bool) or not isinstance(period, int) or period < 1:
+        raise GameError(f"period is {period!r}: expected a whole number >= 1.")
