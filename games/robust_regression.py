@@ -109,19 +109,6 @@ class UncertainRows(mm.AbstractGame):
         return root * (q @ squares) - self.penalty / 2 * jnp.sum((q - 1 / root) ** 2)
 
 
-class ScaledSimplex(mm.AbstractCompactSet):
-    r"""The simplex $\{q : q_i \ge 0, \sum_i q_i = \text{total}\}$."""
-
-    total: Float[Array, ""]
-
-    def project(self, point: Float[Array, " n"]) -> Float[Array, " n"]:
-        total = self.total.astype(point.dtype)
-        return total * mm.Simplex().project(point / total)
-
-    def linear_minimizer(self, direction: Float[Array, " n"]) -> Float[Array, " n"]:
-        return self.total.astype(direction.dtype) * mm.Simplex().linear_minimizer(direction)
-
-
 def example(
     data: pathlib.Path | None = None,
     target: str | None = None,
@@ -273,7 +260,7 @@ def _uncertain_rows(problem: "Regression", penalty: float) -> mm.Example:
             jnp.asarray(Q),
             jnp.asarray(b),
             jnp.asarray(penalty),
-            {"w": mm.L2Ball(2 * float(radius_of_w) or 1.0), "q": ScaledSimplex(jnp.asarray(root))},
+            {"w": mm.L2Ball(2 * float(radius_of_w) or 1.0), "q": mm.Simplex(root)},
         ),
         players={"w": jnp.zeros(len(w0)), "q": jnp.full(n, 1 / root)},
         metric=mm.DualityGap(),

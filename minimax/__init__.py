@@ -8,8 +8,13 @@ from minimax._constraints.base import AbstractCompactSet as AbstractCompactSet
 from minimax._constraints.base import AbstractConstraint as AbstractConstraint
 from minimax._constraints.base import AbstractSet as AbstractSet
 from minimax._constraints.box import Box as Box
+from minimax._constraints.l1_ball import L1Ball as L1Ball
 from minimax._constraints.l2_ball import L2Ball as L2Ball
+from minimax._constraints.l_inf_ball import LInfBall as LInfBall
 from minimax._constraints.non_negative import NonNegative as NonNegative
+from minimax._constraints.positive_semidefinite_cone import (
+    PositiveSemidefiniteCone as PositiveSemidefiniteCone,
+)
 from minimax._constraints.simplex import Simplex as Simplex
 from minimax._errors import GameError as GameError
 from minimax._example import Example as Example

@@ -4,6 +4,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
+from minimax._constraints._bounds import project_on_tangent_cone_of_bounds
 from minimax._constraints.base import AbstractCompactSet
 from minimax._errors import GameError, is_known
 
@@ -49,6 +50,12 @@ class Box(AbstractCompactSet):
         to_upper = point - self.upper.astype(point.dtype)
         to_lower = point - self.lower.astype(point.dtype)
         return jnp.clip(step_size * direction, to_upper, to_lower)
+
+    def project_on_tangent_cone(
+        self, point: Float[Array, "*shape"], direction: Float[Array, "*shape"]
+    ) -> Float[Array, "*shape"]:
+        lower, upper = self.lower.astype(point.dtype), self.upper.astype(point.dtype)
+        return project_on_tangent_cone_of_bounds(point, direction, lower, upper)
 
     def diameter(self, point: Float[Array, "*shape"]) -> Float[Array, ""]:
         widths = jnp.broadcast_to(self.upper - self.lower, point.shape).astype(point.dtype)

@@ -3,6 +3,7 @@
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
+from minimax._constraints._bounds import project_on_tangent_cone_of_bounds
 from minimax._constraints.base import AbstractSet
 
 
@@ -28,6 +29,12 @@ class NonNegative(AbstractSet):
         step_size: ArrayLike,
     ) -> Float[Array, "*shape"]:
         return jnp.minimum(step_size * direction, point)
+
+    def project_on_tangent_cone(
+        self, point: Float[Array, "*shape"], direction: Float[Array, "*shape"]
+    ) -> Float[Array, "*shape"]:
+        zero, no_bound = jnp.zeros((), point.dtype), jnp.full((), jnp.inf, point.dtype)
+        return project_on_tangent_cone_of_bounds(point, direction, zero, no_bound)
 
 
 def example() -> NonNegative:
