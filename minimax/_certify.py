@@ -6,6 +6,7 @@ words  <-- what is proved, what no probe refuted, what rounding allows
 """
 
 import functools
+import itertools
 import math
 from typing import Any, NamedTuple
 
@@ -22,10 +23,9 @@ from minimax._errors import GameError, is_known
 from minimax._game import AbstractGame
 from minimax._metrics.natural_residual import NaturalResidual
 from minimax._players import as_players
+from minimax._polynomial import degrees
 from minimax._roles import sign_of_each
 from minimax._rounding import rounded
-from minimax._solve import solve
-from minimax._solvers.adaptive_extra_gradient import AdaptiveExtraGradient
 
 _BLUR = 8
 """Up to so many units in the last place projected points are off their sets."""
@@ -164,11 +164,13 @@ class _View(NamedTuple):
 
 
 class _Bounds(NamedTuple):
-    """What is known of one side: its bounds, and how much of them is rounding."""
+    """What is known of one side: its bounds, how much of them is rounding, and what the players
+    cost it at least."""
 
     lower: Array
     upper: Array
     rounding: Array
+    least: Array
 
 
 class _Pair(NamedTuple):
@@ -213,12 +215,13 @@ def _measured(
         sides=sides,
         constraints=[[constraints[i] for i in side.mine] for side in sides],
     )
-    is_linear = _is_linear_in_own(game, players, data)
+    linear = _are_linear(replies)
+    bounded = all(side.unbounded is None for side in sides)
     unknown: set[str] = set()
     here = replies.present()
-    reply = _best_replies(replies, max_steps, is_linear)
-    probing = not is_linear and all(side.unbounded is None for side in sides)
-    bounds, worst = _compared(replies, here, reply, pairs if probing else 0, is_linear, unknown)
+    reply = _best_replies(replies, 0 if all(linear) and bounded else max_steps)
+    pairs = 0 if all(linear) or not bounded else pairs
+    bounds, worst = _compared(replies, here, reply, pairs, linear, unknown)
     projected = jax.tree.leaves(_tree.variables(game.project(players)))
     numbers = [*leaves, *jax.tree.leaves((game.operator(players, data), game.value(players, data)))]
     return _Measured(
@@ -228,7 +231,7 @@ def _measured(
         outside=[_outside(x, p) for x, p in zip(leaves, projected, strict=True)],
         finite=functools.reduce(jnp.logical_and, [jnp.all(jnp.isfinite(x)) for x in numbers]),
         replies=replies,
-        is_linear=is_linear,
+        is_linear=all(linear),
         unknown=sorted(unknown),
         places=places,
         constraints=constraints,
@@ -267,45 +270,120 @@ def _unbounded(place: str, constraint: AbstractConstraint | None) -> str | None:
     return None
 
 
-def _is_linear_in_own(game: AbstractGame, players: PyTree, data: PyTree) -> bool:
-    """Whether every payoff is proved to be affine in what its side decides."""
-    del game, players, data
-    return False
+def _are_linear(replies: _Replies) -> list[bool]:
+    """Whether the payoff of each side is proved to be affine in what it decides."""
+    point = replies.present()
+    everything = [[True]] * len(jax.tree.leaves(point))
+    payoffs = degrees(replies.value, point, everything)
+    slopes = iter(degrees(replies.operator, point, everything))
+    flat = [all(next(slopes)[0] == 0 for _ in own) for own in point]
+    return [degree[0] <= 1 and is_flat for degree, is_flat in zip(payoffs, flat, strict=True)]
 
 
-def _best_replies(replies: _Replies, max_steps: int, is_linear: bool) -> Point:
-    """The best that the inner solver finds, from the players and from the far end of the sets."""
+def _best_replies(replies: _Replies, max_steps: int) -> Point:
+    """The best of what each side has, the far end of its set, and where gradient steps lead from
+    there."""
     start = replies.present()
-    slopes = replies.operator(start)
     far = [
         [_far(*each) for each in zip(own, slope, constraints, strict=True)]
-        for own, slope, constraints in zip(start, slopes, replies.constraints, strict=True)
+        for own, slope, constraints in zip(
+            start, replies.operator(start), replies.constraints, strict=True
+        )
     ]
     found = jax.tree.map(lambda *x: jnp.stack(x), start, far)
-    if not is_linear and max_steps > 0:
-        eps = max(jnp.finfo(x.dtype).eps for x in replies.leaves)
-        tol = eps * _tree.scaled_norm(slopes)
-
-        def descend(point: Point) -> Point:
-            solver = AdaptiveExtraGradient()
-            return solve(replies, point, solver, tol=tol, max_steps=max_steps).players
-
-        reached = jax.vmap(descend)(found)
+    if max_steps > 0:
+        reached = jax.vmap(lambda point: _descended(replies, point, max_steps))(found)
         found = jax.tree.map(lambda x, y: jnp.concatenate([x, y]), found, reached)
-
     costs = jax.vmap(lambda point: jnp.stack(_costs(replies, point)))(found)
-    costs = jnp.where(jnp.isnan(costs), jnp.inf, costs)
-    best = jnp.argmin(costs, axis=0)
+    best = jnp.argmin(jnp.where(jnp.isnan(costs), jnp.inf, costs), axis=0)
     return [[x[best[i]] for x in own] for i, own in enumerate(found)]
+
+
+class _Descent(NamedTuple):
+    """Accelerated proximal gradient steps of one side: where it is, where it looks, how far it
+    steps, its momentum, and how far its last step went."""
+
+    point: list[Array]
+    ahead: list[Array]
+    step_size: Array
+    momentum: Array
+    moved: Array
+
+
+def _descended(replies: _Replies, start: Point, max_steps: int) -> Point:
+    """Accelerated proximal gradient steps of every side by itself, with backtracking by gradients,
+    whose differences rounding harms less than those of payoffs, and restarts (Beck and Teboulle,
+    2009; O'Donoghue and Candès, 2015)."""
+
+    def step(carry: tuple[list[_Descent], Array]) -> tuple[list[_Descent], Array]:
+        states, steps = carry
+        slopes = replies.operator([state.ahead for state in states])
+        back = [
+            _natural_map(state.ahead, slope, state.step_size, constraints)
+            for state, slope, constraints in zip(states, slopes, replies.constraints, strict=True)
+        ]
+        reached = [_tree.subtract(state.ahead, b) for state, b in zip(states, back, strict=True)]
+        then = replies.operator(reached)
+        return [
+            _advanced(state, x, b, _tree.subtract(now, later))
+            for state, x, b, now, later in zip(states, reached, back, slopes, then, strict=True)
+        ], steps + 1
+
+    def goes_on(carry: tuple[list[_Descent], Array]) -> Array:
+        states, steps = carry
+        moving = [state.moved > 0 for state in states]
+        return (steps < max_steps) & functools.reduce(jnp.logical_or, moving)
+
+    states = []
+    for own, slope, constraints in zip(
+        start, replies.operator(start), replies.constraints, strict=True
+    ):
+        size, width = _tree.norm(slope), _width(own, constraints)
+        step_size = jnp.where(size > 0, width / jnp.where(size > 0, size, 1), 1)
+        one = jnp.ones_like(step_size)
+        states.append(_Descent(own, own, step_size, one, one))
+    states, _ = jax.lax.while_loop(goes_on, step, (states, jnp.zeros((), int)))
+    return [state.point for state in states]
+
+
+def _advanced(
+    state: _Descent, reached: list[Array], back: list[Array], change: list[Array]
+) -> _Descent:
+    """Where a step that went `back` from where it looked leads, if slopes did not change too much
+    for its length: by `change`."""
+    moved = _tree.norm(back)
+    short = state.step_size * _tree.dot(change, back) <= moved**2  # no longer than 1/L
+    astray = _tree.dot(back, _tree.subtract(reached, state.point)) > 0
+    momentum = (1 + jnp.sqrt(1 + 4 * state.momentum**2)) / 2
+    inertia = jnp.where(astray, 0, (state.momentum - 1) / momentum)
+    momentum = jnp.where(astray, 1, momentum).astype(moved.dtype)
+    ahead = _tree.add_scaled(reached, inertia, _tree.subtract(reached, state.point))
+    good = _Descent(reached, ahead, 1.1 * state.step_size, momentum, moved)
+    # Back to where it was, with half the step and without momentum; it moves, or would.
+    bad = _Descent(state.point, state.point, state.step_size / 2, jnp.ones_like(momentum), moved)
+    bad = bad._replace(moved=jnp.where(state.step_size > jnp.finfo(moved.dtype).tiny, 1.0, 0.0))
+    return jax.tree.map(
+        lambda x, y, like: jnp.where(short, x, y).astype(like.dtype), good, bad, state
+    )
+
+
+def _natural_map(
+    own: list[Array], slope: list[Array], step_size: Array, constraints: list[Any]
+) -> list[Array]:
+    return [
+        step_size.astype(x.dtype) * d
+        if constraint is None
+        else constraint.natural_map(x, d, step_size.astype(x.dtype))
+        for x, d, constraint in zip(own, slope, constraints, strict=True)
+    ]
 
 
 def _far(x: Array, slope: Array, constraint: AbstractConstraint | None) -> Array:
     """A point as far down the slope as the set goes, if it is compact, else one step."""
     if isinstance(constraint, AbstractCompactSet):
         far = constraint.linear_minimizer(slope)
-    else:
-        far = x - slope
-    return _project(constraint, jnp.where(jnp.isfinite(far), far, x))
+        return jnp.where(jnp.isfinite(far), far, x)
+    return x - slope if constraint is None else constraint.project(x - slope)
 
 
 def _costs(replies: _Replies, point: Point) -> list[Array]:
@@ -355,9 +433,7 @@ def _view(replies: _Replies, point: Point, unknown: set[str]) -> _View:
     ]
     return _View(
         payoffs=result.values[:n],
-        payoff_errors=[
-            e + h for e, h in zip(result.errors, result.errors[n : 2 * n], strict=False)
-        ][:n],
+        payoff_errors=[result.errors[i] + result.errors[n + i] for i in range(n)],
         penalties=result.values[n : 2 * n],
         slopes=slopes,
         slope_errors=errors,
@@ -392,7 +468,7 @@ def _linearised(
 
 
 def _compared(
-    replies: _Replies, here: Point, reply: Point, pairs: int, is_linear: bool, unknown: set[str]
+    replies: _Replies, here: Point, reply: Point, pairs: int, linear: list[bool], unknown: set[str]
 ) -> tuple[list[_Bounds], list[_Pair]]:
     """What the replies gain, what no reply can gain where payoffs are convex, and the worst pairs
     of points: the players and the replies first, then those that are drawn.
@@ -401,7 +477,9 @@ def _compared(
     """
     none = [_Pair(jnp.zeros(()), b, b) for b in here]
 
-    def compare(worst: list[_Pair], at: tuple[Array, Array]) -> tuple[list[_Pair], list[_Bounds]]:
+    def compare(
+        worst: list[_Pair], at: tuple[Array, Array]
+    ) -> tuple[list[_Pair], tuple[list[_Bounds], list[Array]]]:
         number, key = at
         a, b = _drawn(replies, here, reply, number, key) if pairs else (reply, here)
         a, b = _tree.where(number == 0, (reply, here), (a, b))
@@ -416,12 +494,27 @@ def _compared(
             )
             for i in range(len(here))
         ]
-        return worst, [_bounds(i, at_b, at_a, is_linear) for i in range(len(here))]
+        bounds = [_bounds(i, at_b, at_a, linear[i]) for i in range(len(here))]
+        costs = [jnp.minimum(_most(i, at_a), _most(i, at_b)) for i in range(len(here))]
+        return worst, (bounds, costs)
 
     keys = jax.random.split(jax.random.key(0), 1 + pairs)
-    worst, bounds = jax.lax.scan(compare, none, (jnp.arange(1 + pairs), keys))
-    first = jax.tree.map(lambda x: x[0], bounds)
-    return first, worst if pairs else none
+    worst, (bounds, costs) = jax.lax.scan(compare, none, (jnp.arange(1 + pairs), keys))
+    # Each point that was looked at is a reply, though most are poor ones.
+    first = [
+        each._replace(lower=jnp.maximum(each.lower[0], each.least[0] - jnp.min(cost)))
+        for each, cost in zip(bounds, costs, strict=True)
+    ]
+    return jax.tree.map(lambda x: x if x.ndim == 0 else x[0], first), worst if pairs else none
+
+
+def _most(i: int, view: _View) -> Array:
+    """What a point costs a side at most."""
+    cost = view.payoffs[i] + view.penalties[i]
+    rounding = view.payoff_errors[i] + 4 * jnp.finfo(cost.dtype).eps * (
+        jnp.abs(view.payoffs[i]) + jnp.abs(view.penalties[i])
+    )
+    return jnp.where(jnp.isfinite(cost + rounding), cost + rounding, jnp.inf)
 
 
 def _bounds(i: int, here: _View, there: _View, is_linear: bool) -> _Bounds:
@@ -441,9 +534,8 @@ def _bounds(i: int, here: _View, there: _View, is_linear: bool) -> _Bounds:
     return _Bounds(
         lower=jnp.maximum(lower, 0),
         upper=jnp.minimum(upper, beyond),
-        rounding=jnp.minimum(jnp.where(known, error, jnp.inf), slack)
-        if is_linear
-        else jnp.where(beyond < upper, error + there.gap_errors[i], slack),
+        rounding=jnp.where(beyond < upper, error + there.gap_errors[i], slack),
+        least=2 * (here.payoffs[i] + here.penalties[i]) - _most(i, here),
     )
 
 
@@ -478,31 +570,42 @@ def _drawn(
     """Two feasible points. Every other time b is the players or the replies, where the bounds are
     linearised; half of the times a lies from there along the direction of least curvature, as a few
     power steps find it."""
-    one, two, three, four = jax.random.split(key, 4)
-    b = _sampled(replies, here, one)
-    b = _tree.where(number % 4 == 0, here, b)
+    leaves, structure = jax.tree.flatten(here)
+    ends = [0, *itertools.accumulate(leaf.size for leaf in leaves)]
+    noise, uniform = jax.random.split(key)
+    normal = jax.random.normal(noise, (3, ends[-1]), "float32")
+    # From a thousandth of the width of the sets to all of it.
+    shares = 10.0 ** jax.random.uniform(uniform, (3,), minval=-3, maxval=0)
+    noises = [normal[:, i:j] for i, j in itertools.pairwise(ends)]
+    noises = [n.reshape(3, *x.shape).astype(x.dtype) for n, x in zip(noises, leaves, strict=True)]
+    noises = jax.tree.unflatten(structure, noises)
+    turns = jnp.stack([number // 2, number // 4, number])
+    one, other = (jax.tree.map(lambda x, i=i: x[i], noises) for i in (0, 1))
+    sampled = [
+        _sampled(replies, here, noise, shares[i], turns[i]) for i, noise in enumerate((one, other))
+    ]
+    b = _tree.where(number % 4 == 0, here, sampled[0])
     b = _tree.where(number % 4 == 2, reply, b)
-    curved = _along_least_curvature(replies, b, two, three)
-    return _tree.where((number // 4) % 2 == 0, curved, _sampled(replies, here, four)), b
+    curved = _along_least_curvature(replies, b, jax.tree.map(lambda x: x[2], noises), shares[2])
+    a = _tree.where((number // 4) % 2 == 0, curved, sampled[1])
+    both = jax.tree.map(lambda *x: jnp.stack(x), a, b)
+    both = jax.vmap(replies.project)(both)
+    return tuple(jax.tree.map(lambda x, i=i: x[i], both) for i in (0, 1))
 
 
-def _sampled(replies: _Replies, here: Point, key: Array) -> Point:
-    """A feasible point: some way off the players, or part of the way to an end of the sets."""
-    distance, choice, noises = jax.random.split(key, 3)
-    share = _share(distance)
-    noise = _noise(here, noises)
-    off = _stepped(replies, here, share, noise)
+def _sampled(replies: _Replies, here: Point, noise: Point, share: Array, turn: Array) -> Point:
+    """Some way off the players or, every other turn, part of the way to an end of the sets."""
     ends = [
         [_far(*each) for each in zip(own, n, constraints, strict=True)]
-        for own, n, constraints in zip(off, noise, replies.constraints, strict=True)
+        for own, n, constraints in zip(here, noise, replies.constraints, strict=True)
     ]
-    part = replies.project(_tree.toward(here, ends, share))
-    return _tree.where(jax.random.bernoulli(choice), off, part)
+    off = _stepped(replies, here, share, noise)
+    return _tree.where(turn % 2 == 0, off, _tree.toward(here, ends, share))
 
 
-def _along_least_curvature(replies: _Replies, at: Point, key: Array, distance: Array) -> Point:
-    """From `at` along a direction drawn at random and turned towards each side's least curvature by
-    power steps, with differences of gradients: they need no second derivative."""
+def _along_least_curvature(replies: _Replies, at: Point, directions: Point, share: Array) -> Point:
+    """From `at` along directions that are turned towards each side's least curvature by power
+    steps, with differences of gradients: they need no second derivative."""
     first = replies.operator(at)
     eps = max(float(jnp.finfo(x.dtype).eps) for x in jax.tree.leaves(at))
     h = [eps**0.5 * (1 + _tree.norm(own)) for own in at]
@@ -523,18 +626,17 @@ def _along_least_curvature(replies: _Replies, at: Point, key: Array, distance: A
             grown.append(largest)
         return turned, grown
 
-    start = (_noise(at, key), [jnp.zeros_like(each) for each in h])
+    start = (directions, [jnp.zeros_like(each) for each in h])
     directions, _ = jax.lax.fori_loop(0, 8, turn, start)
-    return _stepped(replies, at, _share(distance), directions)
+    return _stepped(replies, at, share, directions)
 
 
 def _stepped(replies: _Replies, at: Point, share: Array, directions: Point) -> Point:
     """From `at` along `directions`, by a share of the widths of the sets."""
-    moved = [
+    return [
         _tree.add_scaled(own, share * _width(own, constraints), _unit(v))
         for own, v, constraints in zip(at, directions, replies.constraints, strict=True)
     ]
-    return replies.project(moved)
 
 
 def _width(own: list[Array], constraints: list[AbstractConstraint | None]) -> Array:
@@ -549,27 +651,8 @@ def _width(own: list[Array], constraints: list[AbstractConstraint | None]) -> Ar
     return _tree.norm(widths)
 
 
-def _share(key: Array) -> Array:
-    """From a thousandth to all, on a logarithmic scale."""
-    return 10.0 ** jax.random.uniform(key, (), minval=-3, maxval=0)
-
-
-def _noise(point: Point, key: Array) -> Point:
-    leaves, structure = jax.tree.flatten(point)
-    keys = jax.random.split(key, len(leaves))
-    drawn = [
-        jax.random.normal(k, x.shape, "float32").astype(x.dtype)
-        for k, x in zip(keys, leaves, strict=True)
-    ]
-    return jax.tree.unflatten(structure, drawn)
-
-
 def _unit(direction: list[Array]) -> list[Array]:
     return _tree.scale(1 / jnp.maximum(_tree.norm(direction), 1e-30), direction)
-
-
-def _project(constraint: AbstractConstraint | None, x: Array) -> Array:
-    return x if constraint is None else constraint.project(x)
 
 
 def _outside(point: Array, projected: Array) -> Array:

@@ -15,10 +15,9 @@ FLOORS = """_errors _polynomial
     _game
     _optimizers _moments _structure _check plot
     _transforms _metrics _solvers
-    _solution _example
+    _certify _solution _example
     _loop
     _solve
-    _certify
     __init__
     _cli
     __main__"""
@@ -27,8 +26,10 @@ WRAPPERS = {
     "__init__",
     "averaged",
     "entropic_simplex",
+    "exploitability",
     "halpern",
     "lookahead",
+    "normalized_gap",
     "overview",
 }
 FLOOR = {name: floor for floor, line in enumerate(FLOORS.splitlines()) for name in line.split()}
