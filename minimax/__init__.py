@@ -1,6 +1,8 @@
 """Saddle points and min-max games on JAX: define a game, solve it, certify it, plot it."""
 
 from minimax import plot as plot
+from minimax._certificate import Certificate as Certificate
+from minimax._certify import certify as certify
 from minimax._check import check_game as check_game
 from minimax._constraints.base import AbstractCompactSet as AbstractCompactSet
 from minimax._constraints.base import AbstractConstraint as AbstractConstraint
@@ -28,7 +30,12 @@ from minimax._game import AbstractGame as AbstractGame
 from minimax._game import Game as Game
 from minimax._metrics.base import AbstractMetric as AbstractMetric
 from minimax._metrics.duality_gap import DualityGap as DualityGap
+from minimax._metrics.exploitability import Exploitability as Exploitability
 from minimax._metrics.natural_residual import NaturalResidual as NaturalResidual
+from minimax._metrics.normalized_gap import NormalizedGap as NormalizedGap
+from minimax._metrics.restricted_gap import RestrictedGap as RestrictedGap
+from minimax._metrics.subgradient_residual import SubgradientResidual as SubgradientResidual
+from minimax._metrics.tangent_residual import TangentResidual as TangentResidual
 from minimax._optimizers import per_player as per_player
 from minimax._solution import Solution as Solution
 from minimax._solution import Status as Status

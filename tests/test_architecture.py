@@ -9,12 +9,14 @@ ROOT = pathlib.Path(minimax.__file__).parents[1]
 # From the ground up: a module imports only what stands on an earlier line, so there is no cycle.
 FLOORS = """_errors _polynomial
     _tree
+    _rounding _certificate
     _step_size
     _roles _players _constraints
     _game
     _optimizers _moments _structure _check plot
     _transforms _metrics _solvers
     _solution _example _choose _evidence
+    _certify _solution _example
     _loop
     _solve
     __init__
@@ -25,9 +27,11 @@ WRAPPERS = {
     "__init__",
     "averaged",
     "entropic_simplex",
+    "exploitability",
     "halpern",
     "lookahead",
     "negative_entropy",
+    "normalized_gap",
     "overview",
 }
 FLOOR = {name: floor for floor, line in enumerate(FLOORS.splitlines()) for name in line.split()}

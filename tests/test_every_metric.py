@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from jaxtyping import Array, Float, PyTree
-from scipy.optimize import linprog
+from scipy.optimize import linprog, minimize
 
 import minimax as mm
 from minimax import _metrics
@@ -95,8 +95,9 @@ def test_it_is_zero_at_solutions_and_positive_elsewhere(name, seed):
     distance = max(float(jnp.max(jnp.abs(players[k] - solution[k]))) for k in "xy")
     found = float(measure(metric, game, players))
     assert found >= 0
-    # The gap of this game grows at least like the distance over 12 (six vertices, payoffs >= 1/2).
-    assert found >= distance / 12
+    # The gap of this game grows at least like the distance over 12 (six vertices, payoffs >= 1/2);
+    # exploitability is half of it.
+    assert found >= distance / 24
 
 
 @every_metric
@@ -345,3 +346,148 @@ def test_duality_gap_refuses_players_that_are_not_bounded():
     half = mm.Game(game.payoff, game.roles, {"x": mm.Box(0.0, 1.0), "y": mm.NonNegative()})
     with pytest.raises(mm.GameError, match=r"players\['y'\]\[0\] has NonNegative"):
         mm.DualityGap()(half, {"x": 0.5, "y": [1.0]})
+
+
+# The other residuals and gaps ---------------------------------------------------------------------
+
+CHAIN = eqx.filter_jit(
+    lambda game, players, step_size: (
+        mm.NaturalResidual()(game, players),
+        mm.TangentResidual()(game, players),
+        mm.SubgradientResidual(step_size)(game, players),
+        mm.TangentResidual()(game, extragradient_midpoint(game, players, step_size)),
+    )
+)
+
+
+def extragradient_midpoint(game, players, step_size):
+    return game.prox_step(players, game.operator(players), step_size)
+
+
+@given(seeds, st.sampled_from(["simplex", "box", "ball"]), st.floats(0.01, 2.0))
+def test_each_residual_bounds_the_one_before(seed, constraint, eta):
+    """r₁(z) <= r_tan(z), and r_tan(w) <= ‖v‖ at the point w that v certifies, for every η."""
+    sets = {"simplex": mm.Simplex(), "box": mm.Box(-0.5, 0.5), "ball": mm.L2Ball(0.7)}
+    game = matrix_game(seed, sets[constraint])
+    natural, tangent, subgradient, tangent_at_w = map(
+        float, CHAIN(game, feasible(game, seed + 3), jnp.asarray(eta))
+    )
+    assert natural <= tangent + 64 * EPS
+    assert tangent_at_w <= subgradient + 64 * EPS / eta
+
+
+@given(seeds)
+def test_tangent_residual_is_the_least_norm_over_the_normal_cone(seed):
+    """On a box, where NumPy can drop the entries that point out of it."""
+    game = matrix_game(seed, mm.Box(-0.5, 0.5))
+    players = feasible(game, seed + 3)
+    x, y, A = (np.asarray(each) for each in (players["x"], players["y"], game.matrix))
+    z, F = np.concatenate([x, y]), np.concatenate([A @ y, -x @ A])
+    kept = F[~(((z == 0.5) & (F < 0)) | ((z == -0.5) & (F > 0)))]
+    found = float(measure(mm.TangentResidual(), game, players))
+    assert found == pytest.approx(np.linalg.norm(kept), abs=16 * EPS)
+
+
+@given(seeds, st.floats(0.01, 0.9))
+def test_subgradient_residual_without_sets_is_the_operator_one_step_on(seed, eta):
+    """v = F(w), w = z - ηF(z)."""
+    game = matrix_game(seed, None)
+    players = {"x": draw(seed + 1, 3), "y": draw(seed + 2, 4)}
+    expected = np.linalg.norm(flat(game.operator(extragradient_midpoint(game, players, eta))))
+    found = float(measure(mm.SubgradientResidual(eta), game, players))
+    assert found == pytest.approx(expected, rel=1e-12, abs=64 * EPS / eta)
+
+
+@given(seeds, st.floats(1e-3, 10.0))
+def test_restricted_gap_is_what_a_convex_program_finds(seed, radius):
+    """max ⟨F, z - u⟩ over box and ball, by SLSQP; at small radii within R r_tan, and the whole
+    duality gap once the ball holds the box. No worse point than the bound is ever found."""
+    game = matrix_game(seed, mm.Box(-0.5, 0.5))
+    players = feasible(game, seed + 3)
+    found = float(measure(mm.RestrictedGap(radius), game, players))
+    x, y, A = (np.asarray(each) for each in (players["x"], players["y"], game.matrix))
+    z, F = np.concatenate([x, y]), np.concatenate([A @ y, -x @ A])
+    best = minimize(
+        lambda u: F @ (u - z),
+        z,
+        jac=lambda u: F,
+        bounds=[(-0.5, 0.5)] * 7,
+        constraints={
+            "type": "ineq",
+            "fun": lambda u: radius**2 - (u - z) @ (u - z),
+            "jac": lambda u: -2 * (u - z),
+        },
+        method="SLSQP",
+        options={"ftol": 1e-14, "maxiter": 300},
+    )
+    u = np.clip(best.x, -0.5, 0.5)
+    u = z + (u - z) * min(1.0, radius / max(np.linalg.norm(u - z), 1e-300))
+    assert found >= F @ (z - u) - 64 * EPS
+    assert found <= F @ (z - u) + 1e-5 * radius
+    assert found <= radius * float(measure(mm.TangentResidual(), game, players)) + 64 * EPS
+    if radius >= np.sqrt(7):
+        gap = float(measure(mm.DualityGap(), game, players))
+        assert found == pytest.approx(gap, abs=1e-10)
+
+
+@given(seeds, st.floats(1e-3, 1e3))
+def test_normalized_gap_without_sets_is_the_norm_of_the_operator(seed, radius):
+    """max ⟨F, z - u⟩/R over the ball; and R times it is the restricted gap."""
+    game = matrix_game(seed, None)
+    players = {"x": draw(seed + 1, 3), "y": draw(seed + 2, 4)}
+    expected = np.linalg.norm(flat(game.operator(players)))
+    found = float(measure(mm.NormalizedGap(radius), game, players))
+    assert found == pytest.approx(expected, rel=1e-10)
+    restricted = float(measure(mm.RestrictedGap(radius), game, players))
+    assert restricted == pytest.approx(radius * expected, rel=1e-10)
+
+
+def test_exploitability_is_nash_conv_over_the_number_of_players():
+    """OpenSpiel's convention: rock against rock, either gains 1, so NashConv 2, exploitability 1;
+    three players who each want to match the next: the sum of the gains over three."""
+    game, _ = rock_paper_scissors()
+    rock = {"x": jnp.eye(3)[0], "y": jnp.eye(4)[0]}
+    assert float(mm.Exploitability()(game, rock)) == 1.0
+    ring = mm.Game(
+        lambda p: {"a": p["a"] @ p["b"], "b": p["b"] @ p["c"], "c": -p["c"] @ p["a"]},
+        {"a": "max", "b": "max", "c": "min"},
+        mm.Simplex(),
+    )
+    e = jnp.eye(2)
+    players = {"a": e[0], "b": e[1], "c": 0.25 * e[0] + 0.75 * e[1]}
+    # a gets 0 and could get 1; b has .75, its best; c has 0.25 and could have 1.
+    assert float(mm.Exploitability()(ring, players)) == pytest.approx((1 + 0 + 0.75) / 3)
+
+
+def test_exploitability_refuses_payoffs_whose_best_replies_it_does_not_know():
+    game = mm.Game(lambda p: p[0] ** 2 - p[0] * p[1], constraints=mm.Box(-1.0, 1.0))
+    with pytest.raises(mm.GameError, match="linear in each player's own.*mm.certify"):
+        mm.Exploitability()(game, (0.5, 0.5))
+
+
+@given(seeds)
+def test_every_metric_but_the_natural_residual_knows_what_is_outside(seed):
+    """Infinite there; the subgradient is at a point that is inside."""
+    game = matrix_game(seed)
+    players = feasible(game, seed + 1)
+    outside = {"x": players["x"] + 0.01, "y": players["y"]}
+    for metric in (mm.TangentResidual(), mm.RestrictedGap(1.0), mm.Exploitability()):
+        assert float(measure(metric, game, outside)) == np.inf
+    assert np.isfinite(float(measure(mm.SubgradientResidual(0.1), game, outside)))
+
+
+def test_metrics_refuse_numbers_and_sets_that_they_cannot_take():
+    class Halfspace(mm.AbstractSet):
+        def project(self, point):
+            return point - jnp.maximum(jnp.sum(point), 0) / point.size
+
+    game = mm.Game(lambda p: jnp.sum(p[0] * p[1]), constraints=(Halfspace(), None))
+    with pytest.raises(mm.GameError, match="tangent cones"):
+        mm.TangentResidual().check(game, (jnp.ones(2), jnp.ones(2)))
+    for bad in (0.0, -1.0, np.inf, np.nan):
+        with pytest.raises(mm.GameError):
+            mm.RestrictedGap(bad)
+        with pytest.raises(mm.GameError):
+            mm.NormalizedGap(bad)
+        with pytest.raises(mm.GameError):
+            mm.SubgradientResidual(bad)

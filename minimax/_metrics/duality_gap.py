@@ -5,12 +5,13 @@ from typing import final
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, PyTree
+from jaxtyping import Array, Float, PyTree
 
 from minimax import _tree
 from minimax._constraints.base import AbstractCompactSet, AbstractRegularizer
 from minimax._errors import GameError
 from minimax._game import AbstractGame
+from minimax._metrics._feasible import where_feasible
 from minimax._metrics.base import AbstractMetric
 from minimax._players import as_players
 
@@ -52,10 +53,7 @@ class DualityGap(AbstractMetric):
             game.constraint_of_each(variables),
         )
         gap = functools.reduce(jnp.add, jax.tree.leaves(gaps))
-        inside = jax.tree.map(_is_where_it_is_projected, variables, game.project(variables))
-        feasible = functools.reduce(jnp.logical_and, jax.tree.leaves(inside))
-        unknown = jnp.isnan(_tree.largest(variables))
-        return jnp.where(feasible, gap, jnp.where(unknown, jnp.nan, jnp.inf))
+        return where_feasible(game, players, gap)
 
     def check(self, game: AbstractGame, players: PyTree) -> None:
         variables, structure = jax.tree_util.tree_flatten_with_path(_tree.variables(players))
@@ -69,12 +67,6 @@ class DualityGap(AbstractMetric):
                     f"{_tree.place('players', path)} has {constraint!r}. Give it bounds, for "
                     "example mm.Box(-10.0, 10.0) or mm.L2Ball(10.0), or use mm.NaturalResidual()."
                 )
-
-
-def _is_where_it_is_projected(point: Array, projected: Array) -> Bool[Array, ""]:
-    """Up to the rounding of a projection, on the scale of this leaf."""
-    scale = jnp.max(jnp.abs(point), initial=0)
-    return jnp.all(jnp.abs(point - projected) <= 16 * jnp.finfo(point.dtype).eps * scale)
 
 
 def example() -> DualityGap:
