@@ -50,14 +50,14 @@ from minimax._solvers.alternating_gradient_descent_ascent import (
 from minimax._solvers.anchored_popov import AnchoredPopov as AnchoredPopov
 from minimax._solvers.averaged import Averaged as Averaged
 from minimax._solvers.base import AbstractSolver as AbstractSolver
-from minimax._solvers.curvature_extra_gradient import (
-    CurvatureExtraGradient as CurvatureExtraGradient,
-)
-from minimax._solvers.dual_extrapolation import DualExtrapolation as DualExtrapolation
 from minimax._solvers.competitive_gradient_descent import (
     CompetitiveGradientDescent as CompetitiveGradientDescent,
 )
 from minimax._solvers.consensus_optimization import ConsensusOptimization as ConsensusOptimization
+from minimax._solvers.curvature_extra_gradient import (
+    CurvatureExtraGradient as CurvatureExtraGradient,
+)
+from minimax._solvers.dual_extrapolation import DualExtrapolation as DualExtrapolation
 from minimax._solvers.extra_anchored_gradient import ExtraAnchoredGradient as ExtraAnchoredGradient
 from minimax._solvers.extra_gradient import ExtraGradient as ExtraGradient
 from minimax._solvers.extra_gradient_regret_matching_plus import (
