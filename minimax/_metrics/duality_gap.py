@@ -1,4 +1,4 @@
-"""The duality gap on compact sets."""
+"""The duality gap on compact sets and with regularisers."""
 
 import functools
 from typing import final
@@ -25,6 +25,13 @@ class DualityGap(AbstractMetric):
     it is convex-concave, it is an upper bound of that. In units of the payoff; infinite for players
     outside their sets.
 
+    A player with a regulariser g gains by it too: its part is
+    $\max_u \langle F(z), z - u\rangle + g(z) - g(u)$, and the sum is the gap, or an upper bound of
+    it, of $\min_x \max_y f(x, y) + g(x) - h(y)$. It is finite for all players where g grows faster
+    than linearly or has a bounded domain (`SquaredL2`, `ElasticNet`, `NegativeEntropy`). With a
+    norm alone (`L1`, `GroupLasso`, `NuclearNorm`) it is infinite wherever a gradient exceeds the
+    weight in the dual norm, so on most ways to a solution: stop such runs by `NaturalResidual`.
+
     **Raises:** `GameError` where a player is free or its set is unbounded by its kind, such as
     `NonNegative`, because then the gap is infinite almost everywhere.
 
@@ -36,6 +43,11 @@ class DualityGap(AbstractMetric):
     >>> rock = jnp.array([1.0, 0.0, 0.0])
     >>> print(mm.DualityGap()(game, (rock, rock)))
     2.0
+    >>> ridge = mm.Game(
+    ...     lambda p: p[1] * (p[0] - 3.0), constraints=(mm.SquaredL2(1.0), mm.SquaredL2(1.0))
+    ... )
+    >>> print(mm.DualityGap()(ridge, (0.0, 0.0)))  # max_y -3y - y²/2 = 4.5, min_x x²/2 = 0
+    4.5
 
     ```
     """
@@ -63,7 +75,7 @@ class DualityGap(AbstractMetric):
         ):
             if not isinstance(constraint, (AbstractCompactSet, AbstractRegularizer)):
                 raise GameError(
-                    f"DualityGap needs a compact set for every player; "
+                    "DualityGap needs a compact set or a regularizer for every player; "
                     f"{_tree.place('players', path)} has {constraint!r}. Give it bounds, for "
                     "example mm.Box(-10.0, 10.0) or mm.L2Ball(10.0), or use mm.NaturalResidual()."
                 )
