@@ -41,6 +41,7 @@ from minimax._solvers.fast_extra_gradient import FastExtraGradient as FastExtraG
 from minimax._solvers.forward_backward_forward import (
     ForwardBackwardForward as ForwardBackwardForward,
 )
+from minimax._solvers.golden_ratio import GoldenRatio as GoldenRatio
 from minimax._solvers.gradient_descent_ascent import GradientDescentAscent as GradientDescentAscent
 from minimax._solvers.lookahead import Lookahead as Lookahead
 from minimax._solvers.mirror_prox import MirrorProx as MirrorProx
