@@ -25,6 +25,9 @@ from minimax._solve import solve as solve
 from minimax._solvers.adaptive_extra_gradient import (
     AdaptiveExtraGradient as AdaptiveExtraGradient,
 )
+from minimax._solvers.alternating_extrapolated_gda import (
+    AlternatingExtrapolatedGDA as AlternatingExtrapolatedGDA,
+)
 from minimax._solvers.alternating_gradient_descent_ascent import (
     AlternatingGradientDescentAscent as AlternatingGradientDescentAscent,
 )
@@ -41,6 +44,9 @@ from minimax._solvers.fast_extra_gradient import FastExtraGradient as FastExtraG
 from minimax._solvers.forward_backward_forward import (
     ForwardBackwardForward as ForwardBackwardForward,
 )
+from minimax._solvers.forward_reflected_backward import (
+    ForwardReflectedBackward as ForwardReflectedBackward,
+)
 from minimax._solvers.golden_ratio import GoldenRatio as GoldenRatio
 from minimax._solvers.gradient_descent_ascent import GradientDescentAscent as GradientDescentAscent
 from minimax._solvers.lookahead import Lookahead as Lookahead
@@ -51,6 +57,9 @@ from minimax._solvers.optimistic_mirror_descent import (
 )
 from minimax._solvers.popov_extra_gradient import PopovExtraGradient as PopovExtraGradient
 from minimax._solvers.reflected_gradient import ReflectedGradient as ReflectedGradient
+from minimax._solvers.varying_extra_anchored_gradient import (
+    VaryingExtraAnchoredGradient as VaryingExtraAnchoredGradient,
+)
 from minimax._transforms.extra_gradient import extra_gradient as extra_gradient
 
 __version__ = "0.1.0"

@@ -58,5 +58,10 @@ def turns(roles: PyTree) -> list[PyTree]:
     ]
 
 
+def choose(turn: PyTree[bool], ours: PyTree, theirs: PyTree) -> PyTree:
+    """`ours` for the players whose turn it is, `theirs` for the others."""
+    return jax.tree.map(lambda here, a, b: a if here else b, turn, ours, theirs)
+
+
 def _is_role(leaf: Any) -> bool:
     return leaf is None

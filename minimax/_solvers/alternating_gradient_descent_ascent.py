@@ -9,7 +9,7 @@ from jaxtyping import Array, Int, PyTree
 from minimax import _tree
 from minimax._game import AbstractGame
 from minimax._optimizers import Optimizer, as_optimizer, per_player
-from minimax._roles import turns
+from minimax._roles import choose, turns
 from minimax._solvers.base import AbstractSolver
 
 
@@ -58,8 +58,8 @@ class AlternatingGradientDescentAscent(AbstractSolver):
             # The blocks of those that have moved are final; a transformation works player by
             # player, so what it makes of the other blocks meanwhile is not used.
             update, _ = move.update(gradient, state, players)
-            seen = _choose(moved, game.project(_tree.add(players, update)), players)
-            gradient = _choose(turn, game.gradient(seen, data), gradient)
+            seen = choose(moved, game.project(_tree.add(players, update)), players)
+            gradient = choose(turn, game.gradient(seen, data), gradient)
             moved = jax.tree.map(lambda a, b: a or b, moved, turn)
         update, state = move.update(gradient, state, players)
         return game.project(_tree.add(players, update)), state
@@ -72,8 +72,3 @@ class AlternatingGradientDescentAscent(AbstractSolver):
 def example() -> AlternatingGradientDescentAscent:
     """For the tests that every solver passes: an instance for operators with L <= 1."""
     return AlternatingGradientDescentAscent(0.1)
-
-
-def _choose(chosen: PyTree[bool], ours: PyTree, theirs: PyTree) -> PyTree:
-    """`ours` for the players that are `chosen`, `theirs` for the others."""
-    return jax.tree.map(lambda here, a, b: a if here else b, chosen, ours, theirs)
