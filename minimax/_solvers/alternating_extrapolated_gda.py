@@ -33,10 +33,10 @@ class AlternatingExtrapolatedGDA(AbstractSolver):
     `AlternatingGradientDescentAscent`, and $\gamma = 0$, $\delta = 1$ is `GradientDescentAscent`;
     neither converges on bilinear games $x^\top A y$. The default $\gamma = 2$, $\delta = 1$ does:
     it is the primal-dual hybrid gradient method there, with constraints too. Without, with
-    $q = \eta_x \eta_y s^2$ per singular value s, every step shrinks the error by $\sqrt{1 - q}$ for
-    $q \le 1$, and it converges for q < 4/3. Where the payoff is strongly convex-concave, Alex-GDA
-    has the rate of extragradient in units of steps. $\tilde x$ and $\tilde y$ may lie outside the
-    players' sets, so the payoff must be defined there.
+    $q = \eta_x \eta_y s^2$ per singular value s, the error falls like $(1 - q)^{k/2}$ for $q < 1$,
+    and it converges for q < 4/3. Where the payoff is strongly convex-concave, Alex-GDA needs, for
+    suitable numbers, as many steps as extragradient by order of magnitude. $\tilde x$ and
+    $\tilde y$ may lie outside the players' sets, so the payoff must be defined there.
 
     Players move in the order of the pytree (a dict: in the order of its sorted keys). Of more than
     two, all but the last are shown with $\gamma$.

@@ -47,8 +47,8 @@ class GoldenRatio(AbstractSolver):
 
     This is by Euclidean distance: give players a `Simplex`, not an `EntropicSimplex`. No rate is
     known for the residual of the last iterate, which is reported. Where F is not
-    monotone it may converge where extragradient cycles: on Forsaken with the default $\phi$, from
-    everywhere we tried, but not with 1.5.
+    monotone it may converge where extragradient cycles: on Forsaken with the default $\phi$ from
+    all of fifty random starts, but not with 1.5.
 
     **Arguments:**
 
