@@ -44,6 +44,9 @@ from minimax._solve import solve as solve
 from minimax._solvers.adaptive_extra_gradient import (
     AdaptiveExtraGradient as AdaptiveExtraGradient,
 )
+from minimax._solvers.alternating_extrapolated_gda import (
+    AlternatingExtrapolatedGDA as AlternatingExtrapolatedGDA,
+)
 from minimax._solvers.alternating_gradient_descent_ascent import (
     AlternatingGradientDescentAscent as AlternatingGradientDescentAscent,
 )
@@ -67,6 +70,10 @@ from minimax._solvers.fast_extra_gradient import FastExtraGradient as FastExtraG
 from minimax._solvers.forward_backward_forward import (
     ForwardBackwardForward as ForwardBackwardForward,
 )
+from minimax._solvers.forward_reflected_backward import (
+    ForwardReflectedBackward as ForwardReflectedBackward,
+)
+from minimax._solvers.golden_ratio import GoldenRatio as GoldenRatio
 from minimax._solvers.gradient_descent_ascent import GradientDescentAscent as GradientDescentAscent
 from minimax._solvers.halpern import Halpern as Halpern
 from minimax._solvers.lookahead import Lookahead as Lookahead
@@ -85,6 +92,8 @@ from minimax._solvers.smooth_predictive_regret_matching_plus import (
 )
 from minimax._solvers.symplectic_gradient_adjustment import (
     SymplecticGradientAdjustment as SymplecticGradientAdjustment,
+from minimax._solvers.varying_extra_anchored_gradient import (
+    VaryingExtraAnchoredGradient as VaryingExtraAnchoredGradient,
 )
 from minimax._transforms.extra_gradient import extra_gradient as extra_gradient
 

@@ -5,6 +5,7 @@ multiplication by $ic$, $c = \eta s$ (see `test_bilinear_laws`); so every method
 complex numbers, written out here as in its paper.
 """
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -215,6 +216,65 @@ def test_it_converges_exactly_below_its_limit(method, limit, offset):
     game, eta = linear_game(0.0, np.zeros(3)), limit * (1 + offset)
     status = mm.solve(game, POINTS, method(eta), max_steps=20_000, tol=1e-7).status
     assert status == ("converged" if offset < 0 else "diverged")
+
+
+# The step size that varies ------------------------------------------------------------------------
+
+
+def varying_step_sizes(steps: int) -> list[float]:
+    """α_k for L = 1, as in the paper."""
+    alphas = [0.618]
+    for k in range(steps):
+        square = alphas[-1] ** 2
+        factor = 1 - (k + 2) ** 2 * square / ((k + 1) * (k + 3))
+        alphas.append(alphas[-1] / (1 - square) * factor)
+    return alphas
+
+
+@given(bilinear_games(), fractions(0.5, 3.0))
+def test_the_varying_extra_anchored_gradient_is_that_of_the_paper(planted, excess):
+    """Pair by pair, for some bound on ‖A‖."""
+    lipschitz = excess * planted.s_max
+    solver = mm.VaryingExtraAnchoredGradient(lipschitz)
+    rows = iterates(planted.game, planted.players, solver, STEPS)
+    zeta, s = planted.pairs(rows), planted.singular_values
+    expected, alphas = [zeta[0]], varying_step_sizes(STEPS)
+    for k in range(STEPS):
+        ic = 1j * alphas[k] * s / lipschitz
+        pulled = expected[-1] + (zeta[0] - expected[-1]) / (k + 2)
+        expected.append(pulled + ic * (pulled + ic * expected[-1]))
+    tolerance = 8 * rounding(planted, rows, 1 / excess)
+    np.testing.assert_allclose(zeta, expected, rtol=0, atol=tolerance)
+
+
+@given(st.lists(fractions(0.0, 1.0), min_size=3, max_size=3))
+def test_the_varying_extra_anchored_gradient_keeps_its_bound(angles):
+    """‖F(z_k)‖² <= 27 D²/((k + 1)(k + 2)) for L = 1."""
+    k = np.arange(FAR + 1)
+    solver = mm.VaryingExtraAnchoredGradient(1.0)
+    squares = residuals(linear_game(0.0, angles), solver, POINTS, FAR) ** 2
+    assert np.all(squares <= 27 * DISTANCE**2 / ((k + 1) * (k + 2)) * (1 + 1e-9))
+
+
+@pytest.mark.parametrize("x64", [False, True])
+def test_the_step_size_varies_down_to_its_limit(x64):
+    """0.437/L, in both precisions, and also beyond 46 340 steps, whose square overflows."""
+    with jax.enable_x64(x64):
+        game = mm.Game(lambda players: players[0] * players[1])
+        solver = mm.VaryingExtraAnchoredGradient(2.0)
+        solution = mm.solve(game, (1.0, 1.0), solver, tol=0.0, max_steps=50_000, record=10_000)
+    assert solution.trace is not None
+    alphas = np.asarray(solution.trace.stats["step_size"], float) * 2
+    np.testing.assert_allclose(alphas[0], 0.618, rtol=1e-6)
+    np.testing.assert_allclose(alphas[1:], varying_step_sizes(10_000)[-1], rtol=1e-4)
+    np.testing.assert_allclose(alphas[-1], 0.437, atol=5e-4)
+
+
+@pytest.mark.parametrize("lipschitz", [0, -1.0, np.nan, np.inf])
+def test_a_lipschitz_constant_is_one_finite_number_above_zero(lipschitz, as_users_run_it):
+    """And nothing else."""
+    with pytest.raises(mm.GameError, match="lipschitz is .*: expected one finite number > 0"):
+        mm.VaryingExtraAnchoredGradient(lipschitz)
 
 
 # Sets ---------------------------------------------------------------------------------------------

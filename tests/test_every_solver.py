@@ -154,7 +154,9 @@ def test_players_may_be_any_pytree(name):
     solution = mm.solve(Around(game, game.constraints), players, solver, tol=1e-2)
     plain = solve(name)
     assert solution.steps == plain.steps
-    assert_close(first_variables(solution.players), plain.players, ulps=1e6)
+    # Of sixteen digits a probe of F at a distance of 1e-4 leaves twelve, and step sizes that follow
+    # what F does carry its rounding on.
+    assert_close(first_variables(solution.players), plain.players, ulps=1e7)
     after = solution.players["x"]
     assert (after.activation, after.rate) == (network.activation, 0.5)
     np.testing.assert_array_equal(after.labels, network.labels)
@@ -417,6 +419,6 @@ def test_a_batch_of_solves_is_a_loop_over_solves(name):
     solutions = eqx.filter_jit(both)(games, starts)
     for seed in seeds:
         alone = solve(name, solver, seed)
-        assert_close(solutions[seed].players, alone.players, ulps=1e6)
+        assert_close(solutions[seed].players, alone.players, ulps=1e7)
         assert int(solutions[seed].steps) == int(alone.steps)
         assert int(solutions[seed].evaluations) == int(alone.evaluations)

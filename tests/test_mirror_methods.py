@@ -28,14 +28,14 @@ class Matrix(mm.AbstractGame):
     """xᵀAy for two mixed strategies."""
 
     payoffs: Float[Array, "n m"]
-    constraints: mm.AbstractConstraint
+    constraints: mm.AbstractConstraint | None
     roles = {"x": "min", "y": "max"}
 
     def payoff(self, players, data=None):
         return players["x"] @ self.payoffs @ players["y"]
 
 
-def matrix_game(A: np.ndarray, constraint: mm.AbstractConstraint) -> tuple[Matrix, dict]:
+def matrix_game(A: np.ndarray, constraint: mm.AbstractConstraint | None) -> tuple[Matrix, dict]:
     """The game, and uniform strategies."""
     n, m = A.shape
     game = Matrix(jnp.asarray(A), constraint)
@@ -100,6 +100,20 @@ def test_the_gap_of_optimistic_mirror_descent(seed, share):
         assert np.all(gaps(A, rows)[1:] <= bound * (1 + 1e-12))
 
 
+@given(seeds, fractions(0.1, 1.0))
+def test_the_gap_of_averaged_forward_reflected_backward(seed, share):
+    """D/(ηK) up to η = 1/(2L), in both distances."""
+    A, k = draw(seed), np.arange(1, STEPS + 1)
+    for constraint, distance, lipschitz in (
+        (mm.EntropicSimplex(), np.log(A.size), np.abs(A).max()),
+        (mm.Simplex(), 1 - (1 / 4 + 1 / 6) / 2, np.linalg.norm(A, 2)),
+    ):
+        game, uniform = matrix_game(A, constraint)
+        solver = mm.Averaged(mm.ForwardReflectedBackward(share / (2 * lipschitz)))
+        rows = outputs(game, uniform, solver, STEPS)
+        assert np.all(gaps(A, rows)[1:] <= 2 * lipschitz * distance / (share * k) * (1 + 1e-12))
+
+
 def test_the_bound_of_mirror_prox_is_within_a_factor_of_three():
     """On matching pennies from near a corner, with D(u, z_0) to the worst u: a step of twice the
     length, or one that adds less, would not hide below it."""
@@ -135,6 +149,70 @@ def test_optimistic_mirror_descent_plays_optimistic_multiplicative_weights(seed,
         np.testing.assert_allclose(played[name], ours, rtol=0, atol=1e-10)
         means = np.cumsum(ours, axis=0)[:-1] / np.arange(1, STEPS + 1)[:, None]
         np.testing.assert_allclose(average[name][1:], means, rtol=0, atol=1e-10)
+
+
+@given(seeds, fractions(0.1, 1.0))
+def test_forward_reflected_backward_multiplies_weights(seed, eta):
+    """z⁺ ∝ z e^(-η(2l_k - l_{k-1})), which sums up to e^(-η(Σ_{s<=k} l_s + l_k - l_0))."""
+    A = draw(seed)
+    game, uniform = matrix_game(A, mm.EntropicSimplex())
+    rows = iterates(game, uniform, mm.ForwardReflectedBackward(eta), STEPS)
+    x, y = np.full(4, 1 / 4), np.full(6, 1 / 6)
+    first, sums = forces(A, x, y), [np.zeros(4), np.zeros(6)]
+    for k in range(STEPS + 1):
+        np.testing.assert_allclose(rows["x"][k], x, rtol=0, atol=1e-10)
+        np.testing.assert_allclose(rows["y"][k], y, rtol=0, atol=1e-10)
+        losses = forces(A, x, y)
+        sums = [total + loss for total, loss in zip(sums, losses, strict=True)]
+        x, y = (
+            softmax(-eta * (s + loss - l_0))
+            for s, loss, l_0 in zip(sums, losses, first, strict=True)
+        )
+
+
+def test_by_euclidean_distance_forward_reflected_backward_is_the_optimistic_gradient():
+    """On sets, whatever they are; and so for a step size there is one method, not two."""
+    for constraint in (mm.Simplex(), mm.Box(-0.5, 1.0), None):
+        A = draw(5)
+        game, start = matrix_game(A, constraint)
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=1e-12),
+            iterates(game, start, mm.ForwardReflectedBackward(0.1), STEPS),
+            iterates(game, start, mm.OptimisticGradient(0.1), STEPS),
+        )
+
+
+class Soft(mm.AbstractConstraint):
+    """The regulariser |u|, by its proximal step."""
+
+    def prox_step(self, point, direction, step_size):
+        moved = point - step_size * direction
+        return jnp.sign(moved) * jnp.maximum(jnp.abs(moved) - step_size, 0)
+
+    def project(self, point):
+        return point
+
+
+class Regularised(mm.AbstractGame):
+    """x y - c x, with |x| and |y| as costs of the players."""
+
+    c: Float[Array, ""]
+    roles = {"x": "min", "y": "max"}
+    constraints = Soft()
+
+    def payoff(self, players, data=None):
+        return players["x"] * players["y"] - self.c * players["x"]
+
+
+def test_forward_reflected_backward_knows_regularisers():
+    """min over x, max over y of |x| + x y - 3 x - |y| solves 0 in sign(x) + y - 3 and x = sign(y):
+    (1, 2); projections alone do not see |x|."""
+    game = Regularised(jnp.asarray(3.0))
+    zeros = {"x": jnp.zeros(()), "y": jnp.zeros(())}
+    rows = iterates(game, zeros, mm.ForwardReflectedBackward(0.4), 600)
+    np.testing.assert_allclose([rows["x"][-1], rows["y"][-1]], [1.0, 2.0], atol=1e-8)
+    rows = iterates(game, zeros, mm.OptimisticGradient(0.4), 600)
+    assert abs(rows["y"][-1] - 2) > 0.5
 
 
 @given(seeds, fractions(0.1, 1.0))

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Float, Int, PyTree
+from jaxtyping import Array, Float, Int, PyTree
 
 from minimax import _tree
 from minimax._game import AbstractGame
@@ -26,7 +26,11 @@ class Trial(NamedTuple):
 
 
 def probe(
-    game: AbstractGame, players: PyTree, operator: PyTree, contraction: ArrayLike, data: PyTree
+    game: AbstractGame,
+    players: PyTree,
+    operator: PyTree,
+    contraction: Float[Array, ""],
+    data: PyTree,
 ) -> Float[Array, ""]:
     """A first step size: the contraction over how fast F changes a little way along -F. It takes
     one evaluation."""
@@ -46,7 +50,7 @@ def backtrack(
     players: PyTree,
     operator: PyTree,
     step_size: Float[Array, ""],
-    contraction: ArrayLike,
+    contraction: Float[Array, ""],
     data: PyTree,
 ) -> Trial:
     """Shrinks the step size until the look ahead is short enough for F to be trusted there, or so
@@ -95,7 +99,7 @@ def backtrack(
 
 
 def grow(
-    players: PyTree, operator: PyTree, trial: Trial, contraction: ArrayLike
+    players: PyTree, operator: PyTree, trial: Trial, contraction: Float[Array, ""]
 ) -> Float[Array, ""]:
     """The step size to try next: longer, where the trial held by far. `players` are those that the
     trial led to, and `operator` is F where it began."""
@@ -111,8 +115,8 @@ def project_on_hyperplane(
     players: PyTree,
     operator: PyTree,
     trial: Trial,
-    shift: ArrayLike,
-    relaxation: ArrayLike,
+    shift: float | Float[Array, ""],
+    relaxation: float | Float[Array, ""],
 ) -> PyTree:
     r"""$z^+ = P(z - \lambda\alpha d)$ with $d = (z - w) - \gamma(F(z) - F(w))$ and
     $\alpha = \delta/\gamma + \langle z - w, d\rangle/\|d\|^2$, for $\delta/\gamma$ = `shift` and

@@ -45,7 +45,8 @@ class CurvatureExtraGradient(AbstractSolver):
     $\|z_0 - z^\star\| / (\sqrt{\lambda (2 - \lambda) K} (\delta/\gamma + 1/(1 + \nu)))$. With
     `shift` $\delta/\gamma = -1/2$ in the limit, and $\nu \to 1$, that is $\rho > -1/(2L)$, which
     also leaves cycles that attract extragradient; with 0, for monotone F, it is the classical
-    projection and contraction method. Distances are Euclidean here, whatever the constraint.
+    projection and contraction method. All this is by Euclidean distance: give players a `Simplex`,
+    not an `EntropicSimplex`.
 
     **Arguments:**
 

@@ -28,7 +28,7 @@ class OptimisticGradient(AbstractSolver):
     $$z_{k+1} = P\bigl(z_k - 2\eta F(z_k) + \eta F(z_{k-1})\bigr), \qquad F(z_{-1}) = F(z_0).$$
 
     One evaluation per step. Converges for every monotone L-Lipschitz F with $\eta < 1/(2L)$, with
-    constraints too (where it is forward-reflected-backward). On a bilinear game its slow root per
+    constraints too (where it is `ForwardReflectedBackward`). On a bilinear game its slow root per
     singular value s has modulus $\sqrt{(1 + \sqrt{1 - 4\eta^2 s^2})/2}$ for $\eta s \le 1/2$. With
     another `optimizer` T it is $z_{k+1} = P(z_k + 2T_k - T_{k-1})$: optimistic Adam, with Adam.
 

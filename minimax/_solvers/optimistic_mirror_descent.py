@@ -38,9 +38,9 @@ class OptimisticMirrorDescent(AbstractSolver):
     a norm in which D is 1-strongly convex, and $\eta \le (\sqrt 2 - 1)/L$, the uniform average
     $\bar w_K$ of $w_0, \dots, w_{K-1}$, which is reported, has
     $\langle F(u), \bar w_K - u \rangle \le (D(u, z_0)/\eta + \eta \|F(z_0)\|_*^2) / K$ for all
-    feasible u. The last play is another matter: with multiplicative weights it converges on
-    matrix games with one solution, but there is no bound on how long that takes in terms of the
-    size of the game and of its payoffs.
+    feasible u. The last play is another matter: with multiplicative weights and short steps
+    it converges on matrix games with one solution, but there is no bound on how long that takes in
+    terms of the size of the game and of its payoffs.
 
     **Arguments:**
 
