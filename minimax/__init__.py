@@ -52,9 +52,13 @@ from minimax._solvers.regret_matching_plus import RegretMatchingPlus as RegretMa
 from minimax._solvers.smooth_predictive_regret_matching_plus import (
     SmoothPredictiveRegretMatchingPlus as SmoothPredictiveRegretMatchingPlus,
 )
+from minimax._solvers.smoothed_gradient_descent_ascent import (
+    SmoothedGradientDescentAscent as SmoothedGradientDescentAscent,
+)
 from minimax._solvers.symplectic_gradient_adjustment import (
     SymplecticGradientAdjustment as SymplecticGradientAdjustment,
 )
+from minimax._solvers.tiada import TiAda as TiAda
 from minimax._transforms.extra_gradient import extra_gradient as extra_gradient
 
 __version__ = "0.1.0"
