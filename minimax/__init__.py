@@ -90,11 +90,15 @@ from minimax._solvers.restarted_pdhg import RestartedPDHG as RestartedPDHG
 from minimax._solvers.smooth_predictive_regret_matching_plus import (
     SmoothPredictiveRegretMatchingPlus as SmoothPredictiveRegretMatchingPlus,
 )
+from minimax._solvers.smoothed_gradient_descent_ascent import (
+    SmoothedGradientDescentAscent as SmoothedGradientDescentAscent,
+)
 from minimax._solvers.symplectic_gradient_adjustment import (
     SymplecticGradientAdjustment as SymplecticGradientAdjustment,
 from minimax._solvers.varying_extra_anchored_gradient import (
     VaryingExtraAnchoredGradient as VaryingExtraAnchoredGradient,
 )
+from minimax._solvers.tiada import TiAda as TiAda
 from minimax._transforms.extra_gradient import extra_gradient as extra_gradient
 
 __version__ = "0.1.0"
