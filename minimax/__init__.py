@@ -38,9 +38,11 @@ from minimax._solvers.forward_backward_forward import (
 )
 from minimax._solvers.gradient_descent_ascent import GradientDescentAscent as GradientDescentAscent
 from minimax._solvers.lookahead import Lookahead as Lookahead
+from minimax._solvers.newton import Newton as Newton
 from minimax._solvers.optimistic_gradient import OptimisticGradient as OptimisticGradient
 from minimax._solvers.popov_extra_gradient import PopovExtraGradient as PopovExtraGradient
 from minimax._solvers.reflected_gradient import ReflectedGradient as ReflectedGradient
+from minimax._solvers.semismooth_newton import SemismoothNewton as SemismoothNewton
 from minimax._transforms.extra_gradient import extra_gradient as extra_gradient
 
 __version__ = "0.1.0"

@@ -27,6 +27,7 @@ WRAPPERS = {
     "entropic_simplex",
     "lookahead",
     "overview",
+    "semismooth_newton",
 }
 FLOOR = {name: floor for floor, line in enumerate(FLOORS.splitlines()) for name in line.split()}
 

@@ -92,7 +92,9 @@ def _slack(x: Float[Array, "*batch n"], radius: Array) -> Array:
     norm, _ = _polar(x)
     inside = radius - norm
     near = jnp.abs(inside) <= 8 * jnp.finfo(x.dtype).eps * radius
-    return jnp.where(near, 0, inside * (radius + norm))
+    slack = inside * (radius + norm)
+    # Zero there, but with its derivative: the point may move.
+    return slack - jnp.where(near, jax.lax.stop_gradient(slack), 0)
 
 
 def _back(x: Float[Array, "*batch n"], s: Float[Array, "*batch n"], radius: Array) -> Array:
