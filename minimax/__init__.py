@@ -28,8 +28,10 @@ from minimax._solvers.alternating_gradient_descent_ascent import (
     AlternatingGradientDescentAscent as AlternatingGradientDescentAscent,
 )
 from minimax._solvers.anchored_popov import AnchoredPopov as AnchoredPopov
+from minimax._solvers.anderson import Anderson as Anderson
 from minimax._solvers.averaged import Averaged as Averaged
 from minimax._solvers.base import AbstractSolver as AbstractSolver
+from minimax._solvers.best_so_far import BestSoFar as BestSoFar
 from minimax._solvers.extra_anchored_gradient import ExtraAnchoredGradient as ExtraAnchoredGradient
 from minimax._solvers.extra_gradient import ExtraGradient as ExtraGradient
 from minimax._solvers.fast_extra_gradient import FastExtraGradient as FastExtraGradient
@@ -42,6 +44,7 @@ from minimax._solvers.newton import Newton as Newton
 from minimax._solvers.optimistic_gradient import OptimisticGradient as OptimisticGradient
 from minimax._solvers.popov_extra_gradient import PopovExtraGradient as PopovExtraGradient
 from minimax._solvers.reflected_gradient import ReflectedGradient as ReflectedGradient
+from minimax._solvers.restarted import Restarted as Restarted
 from minimax._solvers.semismooth_newton import SemismoothNewton as SemismoothNewton
 from minimax._transforms.extra_gradient import extra_gradient as extra_gradient
 

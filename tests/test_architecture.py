@@ -23,10 +23,13 @@ FLOORS = """_errors
 # These put their siblings together.
 WRAPPERS = {
     "__init__",
+    "anderson",
     "averaged",
+    "best_so_far",
     "entropic_simplex",
     "lookahead",
     "overview",
+    "restarted",
     "semismooth_newton",
 }
 FLOOR = {name: floor for floor, line in enumerate(FLOORS.splitlines()) for name in line.split()}

@@ -93,7 +93,8 @@ def test_on_affine_operators_the_error_has_a_closed_form(mu):
     solver, players = mm.Newton(regularization=mu, decrease=0.4), start(1.0)
     state = solver.init(game, players)
     z = np.concatenate([players["x"], players["y"]])
-    step = eqx.filter_jit(lambda *args: solver.step(game, *args))
+    step = eqx.filter_jit(lambda players, state: solver.step(game, players, state))
+    expected = z
     for _ in range(8):
         size = np.linalg.norm(M @ z)
         m = mu * np.sqrt(size)
@@ -137,6 +138,10 @@ def test_what_it_is_not_for_is_refused():
     game = mm.Game(lambda p: p["x"] * p["y"], {"x": "min", "y": "max"}, mm.Box(-1.0, 1.0))
     with pytest.raises(mm.GameError, match="for players without constraints; .*SemismoothNewton"):
         mm.solve(game, {"x": 1.0, "y": 1.0}, mm.Newton())
-    for wrong in (dict(size=0), dict(regularization=0.0), dict(decrease=0.5)):
-        with pytest.raises(mm.GameError, match=f"{next(iter(wrong))} is .*: expected"):
-            mm.Newton(**wrong)
+    for name, make in {
+        "size": lambda: mm.Newton(size=0),
+        "regularization": lambda: mm.Newton(regularization=0.0),
+        "decrease": lambda: mm.Newton(decrease=0.5),
+    }.items():
+        with pytest.raises(mm.GameError, match=f"{name} is .*: expected"):
+            make()

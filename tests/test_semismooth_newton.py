@@ -242,7 +242,8 @@ def test_a_step_is_the_regularised_newton_step(monkeypatch):
     still = mm.GradientDescentAscent(1e-300)  # so that the attempt begins at the start
     newton = mm.SemismoothNewton(still, period=1, regularization=0.1)
     state = newton.init(FREE, start, data)
-    players, state = eqx.filter_jit(lambda *args: newton.step(FREE, *args, data))(start, state)
+    step = eqx.filter_jit(lambda players, state: newton.step(FREE, players, state, data))
+    players, state = step(start, state)
     z = np.concatenate(list(newton.output(players, state).values()))
     size = np.linalg.norm(M @ planted)
     m = 0.1 * size
