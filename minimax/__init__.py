@@ -51,6 +51,7 @@ from minimax._solvers.alternating_gradient_descent_ascent import (
     AlternatingGradientDescentAscent as AlternatingGradientDescentAscent,
 )
 from minimax._solvers.anchored_popov import AnchoredPopov as AnchoredPopov
+from minimax._solvers.anderson import Anderson as Anderson
 from minimax._solvers.averaged import Averaged as Averaged
 from minimax._solvers.base import AbstractSolver as AbstractSolver
 from minimax._solvers.competitive_gradient_descent import (
@@ -61,6 +62,7 @@ from minimax._solvers.curvature_extra_gradient import (
     CurvatureExtraGradient as CurvatureExtraGradient,
 )
 from minimax._solvers.dual_extrapolation import DualExtrapolation as DualExtrapolation
+from minimax._solvers.best_so_far import BestSoFar as BestSoFar
 from minimax._solvers.extra_anchored_gradient import ExtraAnchoredGradient as ExtraAnchoredGradient
 from minimax._solvers.extra_gradient import ExtraGradient as ExtraGradient
 from minimax._solvers.extra_gradient_regret_matching_plus import (
@@ -78,6 +80,7 @@ from minimax._solvers.gradient_descent_ascent import GradientDescentAscent as Gr
 from minimax._solvers.halpern import Halpern as Halpern
 from minimax._solvers.lookahead import Lookahead as Lookahead
 from minimax._solvers.mirror_prox import MirrorProx as MirrorProx
+from minimax._solvers.newton import Newton as Newton
 from minimax._solvers.optimistic_gradient import OptimisticGradient as OptimisticGradient
 from minimax._solvers.optimistic_mirror_descent import (
     OptimisticMirrorDescent as OptimisticMirrorDescent,
@@ -99,6 +102,8 @@ from minimax._solvers.varying_extra_anchored_gradient import (
     VaryingExtraAnchoredGradient as VaryingExtraAnchoredGradient,
 )
 from minimax._solvers.tiada import TiAda as TiAda
+from minimax._solvers.restarted import Restarted as Restarted
+from minimax._solvers.semismooth_newton import SemismoothNewton as SemismoothNewton
 from minimax._transforms.extra_gradient import extra_gradient as extra_gradient
 
 __version__ = "0.1.0"

@@ -25,7 +25,9 @@ FLOORS = """_errors _polynomial
 # These put their siblings together.
 WRAPPERS = {
     "__init__",
+    "anderson",
     "averaged",
+    "best_so_far",
     "entropic_simplex",
     "exploitability",
     "halpern",
@@ -33,6 +35,8 @@ WRAPPERS = {
     "negative_entropy",
     "normalized_gap",
     "overview",
+    "restarted",
+    "semismooth_newton",
 }
 FLOOR = {name: floor for floor, line in enumerate(FLOORS.splitlines()) for name in line.split()}
 

@@ -397,14 +397,16 @@ def test_new_numbers_do_not_trace_again(name):
 
 @every_solver
 def test_going_on_is_the_same_as_not_stopping(name):
-    """100 steps, and 50 and 50 more with `state=`: the same bits, and all steps counted."""
+    """100 steps, and 50 and 50 more with `state=`: the same bits, and all steps counted. Only a
+    method that solves the game exactly makes fewer."""
     solver, (game, players) = EXAMPLES[name](), pose(name)
     whole = mm.solve(game, players, solver, max_steps=100, tol=0.0)
     half = mm.solve(game, players, solver, max_steps=50, tol=0.0)
     rest = mm.solve(game, half.players, solver, max_steps=50, tol=0.0, state=half.state)
     for ours, theirs in zip(*map(jax.tree.leaves, (rest, whole)), strict=True):
         np.testing.assert_array_equal(ours, theirs)
-    assert (half.steps, rest.steps) == (50, 100)
+    assert half.steps == 50 and rest.steps == whole.steps
+    assert whole.steps == 100 or whole.residual == 0
 
 
 @every_solver

@@ -102,7 +102,9 @@ def _slack(x: Float[Array, "*batch n"], radius: Array) -> Array:
     """r² - |x|², zero on the sphere."""
     norm, _ = polar(x)
     inside = radius - norm
-    return jnp.where(jnp.abs(inside) <= near(radius), 0, inside * (radius + norm))
+    slack = inside * (radius + norm)
+    # Zero there, but with its derivative: the point may move.
+    return slack - jnp.where(jnp.abs(inside) <= near(radius), jax.lax.stop_gradient(slack), 0)
 
 
 def _back(x: Float[Array, "*batch n"], s: Float[Array, "*batch n"], radius: Array) -> Array:

@@ -1,8 +1,11 @@
 """What solvers around other solvers have in common."""
 
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
+import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PyTree
 
 from minimax import _tree
@@ -35,6 +38,46 @@ class AbstractWrapper(AbstractSolver):
 def residual(game: AbstractGame, players: PyTree, data: PyTree) -> Float[Array, ""]:
     r"""The natural residual $\|z - P(z - F(z))\|$, by which a wrapper compares points."""
     return _tree.norm(game.natural_map(players, game.operator(players, data), 1.0))
+
+
+def choose(condition: Array, yes: Callable[[], PyTree], no: Callable[[], PyTree]) -> PyTree:
+    """`lax.cond`, of which only the arrays travel: functions in players stay where they are."""
+    kept: list[PyTree] = []
+
+    def arrays_of(branch: Callable[[], PyTree]) -> PyTree:
+        arrays, rest = eqx.partition(branch(), eqx.is_array)
+        kept.append(rest)
+        return arrays
+
+    arrays = jax.lax.cond(condition, lambda: arrays_of(yes), lambda: arrays_of(no))
+    return eqx.combine(arrays, kept[-1])
+
+
+def begin_anew(
+    solver: AbstractSolver,
+    game: AbstractGame,
+    condition: Array,
+    there: PyTree,
+    players: PyTree,
+    state: Any,
+    data: PyTree,
+) -> tuple[PyTree, Any]:
+    """`players` and `state`; or, where the condition holds, a new run of the inner solver `there`.
+
+    A state that knows of several runs has the fields `inner`, `since`: the steps of the present
+    run, and `spent`: all evaluations but those of the present run.
+    """
+    players, inner = choose(
+        condition,
+        lambda: (there, solver.init(game, there, data)),
+        lambda: (players, state.inner),
+    )
+    before = solver.evaluations(state.since, state.inner)
+    return players, state._replace(
+        inner=inner,
+        since=jnp.where(condition, 0, state.since),
+        spent=state.spent + jnp.where(condition, before, 0),
+    )
 
 
 def check_period(period: Any) -> None:
