@@ -41,9 +41,7 @@ from minimax._solution import Solution as Solution
 from minimax._solution import Status as Status
 from minimax._solution import Trace as Trace
 from minimax._solve import solve as solve
-from minimax._solvers.adaptive_extra_gradient import (
-    AdaptiveExtraGradient as AdaptiveExtraGradient,
-)
+from minimax._solvers.adaptive_extra_gradient import AdaptiveExtraGradient as AdaptiveExtraGradient
 from minimax._solvers.alternating_extrapolated_gda import (
     AlternatingExtrapolatedGDA as AlternatingExtrapolatedGDA,
 )
@@ -54,6 +52,7 @@ from minimax._solvers.anchored_popov import AnchoredPopov as AnchoredPopov
 from minimax._solvers.anderson import Anderson as Anderson
 from minimax._solvers.averaged import Averaged as Averaged
 from minimax._solvers.base import AbstractSolver as AbstractSolver
+from minimax._solvers.best_so_far import BestSoFar as BestSoFar
 from minimax._solvers.competitive_gradient_descent import (
     CompetitiveGradientDescent as CompetitiveGradientDescent,
 )
@@ -62,7 +61,6 @@ from minimax._solvers.curvature_extra_gradient import (
     CurvatureExtraGradient as CurvatureExtraGradient,
 )
 from minimax._solvers.dual_extrapolation import DualExtrapolation as DualExtrapolation
-from minimax._solvers.best_so_far import BestSoFar as BestSoFar
 from minimax._solvers.extra_anchored_gradient import ExtraAnchoredGradient as ExtraAnchoredGradient
 from minimax._solvers.extra_gradient import ExtraGradient as ExtraGradient
 from minimax._solvers.extra_gradient_regret_matching_plus import (
@@ -89,7 +87,9 @@ from minimax._solvers.pdhg import PDHG as PDHG
 from minimax._solvers.popov_extra_gradient import PopovExtraGradient as PopovExtraGradient
 from minimax._solvers.reflected_gradient import ReflectedGradient as ReflectedGradient
 from minimax._solvers.regret_matching_plus import RegretMatchingPlus as RegretMatchingPlus
+from minimax._solvers.restarted import Restarted as Restarted
 from minimax._solvers.restarted_pdhg import RestartedPDHG as RestartedPDHG
+from minimax._solvers.semismooth_newton import SemismoothNewton as SemismoothNewton
 from minimax._solvers.smooth_predictive_regret_matching_plus import (
     SmoothPredictiveRegretMatchingPlus as SmoothPredictiveRegretMatchingPlus,
 )
@@ -98,12 +98,11 @@ from minimax._solvers.smoothed_gradient_descent_ascent import (
 )
 from minimax._solvers.symplectic_gradient_adjustment import (
     SymplecticGradientAdjustment as SymplecticGradientAdjustment,
+)
+from minimax._solvers.tiada import TiAda as TiAda
 from minimax._solvers.varying_extra_anchored_gradient import (
     VaryingExtraAnchoredGradient as VaryingExtraAnchoredGradient,
 )
-from minimax._solvers.tiada import TiAda as TiAda
-from minimax._solvers.restarted import Restarted as Restarted
-from minimax._solvers.semismooth_newton import SemismoothNewton as SemismoothNewton
 from minimax._transforms.extra_gradient import extra_gradient as extra_gradient
 
 __version__ = "0.1.0"
