@@ -124,7 +124,6 @@ class Family(abc.ABC):
         quantities q are read off the players."""
 
 
-@final
 class Free(Family):
     """Players without constraints."""
 
