@@ -2,18 +2,26 @@
 
 from minimax import plot as plot
 from minimax._check import check_game as check_game
+from minimax._constraints.affine_set import AffineSet as AffineSet
 from minimax._constraints.base import AbstractCompactSet as AbstractCompactSet
 from minimax._constraints.base import AbstractConstraint as AbstractConstraint
 from minimax._constraints.base import AbstractSet as AbstractSet
 from minimax._constraints.box import Box as Box
+from minimax._constraints.capped_simplex import CappedSimplex as CappedSimplex
+from minimax._constraints.halfspace import Halfspace as Halfspace
+from minimax._constraints.hyperplane import Hyperplane as Hyperplane
 from minimax._constraints.l1_ball import L1Ball as L1Ball
 from minimax._constraints.l2_ball import L2Ball as L2Ball
 from minimax._constraints.l_inf_ball import LInfBall as LInfBall
 from minimax._constraints.non_negative import NonNegative as NonNegative
+from minimax._constraints.nuclear_norm_ball import NuclearNormBall as NuclearNormBall
 from minimax._constraints.positive_semidefinite_cone import (
     PositiveSemidefiniteCone as PositiveSemidefiniteCone,
 )
+from minimax._constraints.second_order_cone import SecondOrderCone as SecondOrderCone
 from minimax._constraints.simplex import Simplex as Simplex
+from minimax._constraints.spectral_norm_ball import SpectralNormBall as SpectralNormBall
+from minimax._constraints.spectraplex import Spectraplex as Spectraplex
 from minimax._errors import GameError as GameError
 from minimax._example import Example as Example
 from minimax._game import AbstractGame as AbstractGame

@@ -23,6 +23,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from minimax._constraints._polar import magnitude
 from minimax._errors import GameError
 
 
@@ -109,23 +110,22 @@ def product(*matrices: Array) -> Array:
 
 def eigh(x: Float[Array, "n n"]) -> tuple[Array, Array]:
     """Eigenvalues, ascending, and eigenvectors of a symmetric matrix."""
-    scale = _scale(x)
+    scale = _unit(x)
     values, vectors = jnp.linalg.eigh(x / scale, symmetrize_input=False)
     return scale * values, vectors
 
 
 def svd(x: Float[Array, "n m"]) -> tuple[Array, Array, Array]:
     """The thin singular value decomposition $X = U \\operatorname{diag}(s) V^\\top$, as U, s, V."""
-    scale = _scale(x)
+    scale = _unit(x)
     left, values, right = jnp.linalg.svd(x / scale, full_matrices=False)
     return left, scale * values, right.T
 
 
-def _scale(x: Array) -> Array:
-    """The largest magnitude, so that no square over- or underflows."""
-    largest = jnp.max(jnp.abs(x), initial=0)
-    most = float(jnp.finfo(x.dtype).max) ** 0.75
-    return jnp.clip(jnp.where(largest > 0, largest, 1), 1 / most, most)
+def _unit(x: Array) -> Array:
+    """About the largest magnitude, as a power of two, so that scaling rounds nothing."""
+    _, exponent = jnp.frexp(magnitude(jnp.ravel(x)))
+    return jnp.ldexp(jnp.ones(1, x.dtype), exponent)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
