@@ -4,6 +4,7 @@ from minimax import plot as plot
 from minimax._certificate import Certificate as Certificate
 from minimax._certify import certify as certify
 from minimax._check import check_game as check_game
+from minimax._constraints.affine_set import AffineSet as AffineSet
 from minimax._constraints.base import AbstractCompactSet as AbstractCompactSet
 from minimax._constraints.base import AbstractConstraint as AbstractConstraint
 from minimax._constraints.base import AbstractRegularizer as AbstractRegularizer
@@ -13,17 +14,24 @@ from minimax._constraints.elastic_net import ElasticNet as ElasticNet
 from minimax._constraints.entropic_simplex import EntropicSimplex as EntropicSimplex
 from minimax._constraints.group_lasso import GroupLasso as GroupLasso
 from minimax._constraints.l1 import L1 as L1
+from minimax._constraints.capped_simplex import CappedSimplex as CappedSimplex
+from minimax._constraints.halfspace import Halfspace as Halfspace
+from minimax._constraints.hyperplane import Hyperplane as Hyperplane
 from minimax._constraints.l1_ball import L1Ball as L1Ball
 from minimax._constraints.l2_ball import L2Ball as L2Ball
 from minimax._constraints.l_inf_ball import LInfBall as LInfBall
 from minimax._constraints.negative_entropy import NegativeEntropy as NegativeEntropy
 from minimax._constraints.non_negative import NonNegative as NonNegative
 from minimax._constraints.nuclear_norm import NuclearNorm as NuclearNorm
+from minimax._constraints.nuclear_norm_ball import NuclearNormBall as NuclearNormBall
 from minimax._constraints.positive_semidefinite_cone import (
     PositiveSemidefiniteCone as PositiveSemidefiniteCone,
 )
+from minimax._constraints.second_order_cone import SecondOrderCone as SecondOrderCone
 from minimax._constraints.simplex import Simplex as Simplex
 from minimax._constraints.squared_l2 import SquaredL2 as SquaredL2
+from minimax._constraints.spectral_norm_ball import SpectralNormBall as SpectralNormBall
+from minimax._constraints.spectraplex import Spectraplex as Spectraplex
 from minimax._errors import GameError as GameError
 from minimax._example import Example as Example
 from minimax._game import AbstractGame as AbstractGame

@@ -23,6 +23,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from minimax._constraints._polar import magnitude
 from minimax._errors import GameError
 
 
@@ -109,23 +110,22 @@ def product(*matrices: Array) -> Array:
 
 def eigh(x: Float[Array, "n n"]) -> tuple[Array, Array]:
     """Eigenvalues, ascending, and eigenvectors of a symmetric matrix."""
-    scale = _scale(x)
+    scale = _unit(x)
     values, vectors = jnp.linalg.eigh(x / scale, symmetrize_input=False)
     return scale * values, vectors
 
 
 def svd(x: Float[Array, "n m"]) -> tuple[Array, Array, Array]:
     """The thin singular value decomposition $X = U \\operatorname{diag}(s) V^\\top$, as U, s, V."""
-    scale = _scale(x)
+    scale = _unit(x)
     left, values, right = jnp.linalg.svd(x / scale, full_matrices=False)
     return left, scale * values, right.T
 
 
-def _scale(x: Array) -> Array:
-    """The largest magnitude, so that no square over- or underflows."""
-    largest = jnp.max(jnp.abs(x), initial=0)
-    most = float(jnp.finfo(x.dtype).max) ** 0.75
-    return jnp.clip(jnp.where(largest > 0, largest, 1), 1 / most, most)
+def _unit(x: Array) -> Array:
+    """About the largest magnitude, as a power of two, so that scaling rounds nothing."""
+    _, exponent = jnp.frexp(magnitude(jnp.ravel(x)))
+    return jnp.ldexp(jnp.ones(1, x.dtype), exponent)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
@@ -142,7 +142,7 @@ def _(function: Callable[..., Array], primals: tuple, tangents: tuple) -> tuple[
     after, slopes = function(values, *parameters), jax.jacfwd(function)(values, *parameters)
     h = product(vectors.T, dx, vectors)
     tied = jnp.diag(slopes)[:, None] - slopes
-    ratios = _divided(after[:, None] - after, values[:, None] - values, (tied + tied.T) / 2)
+    ratios = _divided(after[:, None] - after, values[:, None] - values, (tied + tied.T) / 2, values)
     _, diagonal = jax.jvp(function, (values, *parameters), (jnp.diag(h), *d_parameters))
     change = product(vectors, _with_diagonal(ratios * h, diagonal), vectors.T)
     moved = symmetric_part(_assembled(x, vectors, values, after, vectors))
@@ -163,9 +163,9 @@ def _(function: Callable[..., Array], primals: tuple, tangents: tuple) -> tuple[
     h = product(left.T, dx, right)
     even, odd = (h + h.T) / 2, (h - h.T) / 2
     tied = jnp.diag(slopes)[:, None] - slopes
-    apart = _divided(after[:, None] - after, values[:, None] - values, (tied + tied.T) / 2)
+    apart = _divided(after[:, None] - after, values[:, None] - values, (tied + tied.T) / 2, values)
     at_zero = (jnp.diag(slopes)[:, None] + jnp.diag(slopes)) / 2
-    across = _divided(after[:, None] + after, values[:, None] + values, at_zero)
+    across = _divided(after[:, None] + after, values[:, None] + values, at_zero, values)
     _, diagonal = jax.jvp(function, (values, *parameters), (jnp.diag(h), *d_parameters))
     inside = _with_diagonal(apart * even + across * odd, diagonal)
     ratio = jnp.diag(across)
@@ -188,9 +188,9 @@ def _assembled(x: Array, left: Array, values: Array, after: Array, right: Array)
     return jnp.where(small, x + rotated, rotated)
 
 
-def _divided(rise: Array, run: Array, limit: Array) -> Array:
-    """rise/run, or the limit where the run is lost to rounding."""
-    tiny = jnp.finfo(run.dtype).eps ** 0.5 * jnp.max(jnp.abs(run), initial=0)
+def _divided(rise: Array, run: Array, limit: Array, values: Array) -> Array:
+    """rise/run, or the limit where the run is lost to the rounding of the values."""
+    tiny = jnp.finfo(run.dtype).eps ** 0.5 * jnp.max(jnp.abs(values), initial=0)
     resolved = jnp.abs(run) > tiny
     ratio = jnp.where(resolved, rise / jnp.where(resolved, run, 1), limit)
     return jnp.clip(ratio, 0, 1)

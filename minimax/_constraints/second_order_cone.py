@@ -1,0 +1,70 @@
+"""The second-order cone."""
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from minimax._constraints._axis import along
+from minimax._constraints._polar import magnitude, polar
+from minimax._constraints._radius import near
+from minimax._constraints.base import AbstractSet
+
+
+class SecondOrderCone(AbstractSet):
+    r"""The second-order cone $\{(u, t) : \|u\|_2 \le t\}$: a vector with a bound on its length.
+
+    **Arguments:**
+
+    - `axis`: the axis along which a vector lies, t last; the others are a batch of cones. `None`
+      takes the whole leaf as one vector.
+
+    ```python
+    >>> import jax.numpy as jnp
+    >>> import minimax as mm
+    >>> print(mm.SecondOrderCone().project(jnp.array([3.0, 4.0, 0.0])))
+    [1.5 2.  2.5]
+
+    ```
+
+    Source: Parikh and Boyd, "Proximal algorithms" (2014), section 6.3.2.
+    """
+
+    axis: int | None = eqx.field(default=-1, static=True)
+
+    def project(self, point: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+        return along(self.axis, _project, point)
+
+    def project_on_tangent_cone(
+        self, point: Float[Array, "*shape"], direction: Float[Array, "*shape"]
+    ) -> Float[Array, "*shape"]:
+        return along(self.axis, _inward, point, direction)
+
+
+def example() -> SecondOrderCone:
+    """For the tests that every constraint passes: an instance for leaves of any shape."""
+    return SecondOrderCone()
+
+
+def _project(x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
+    # A cone looks the same in all units; in these no sum overflows.
+    scale = magnitude(x)
+    u, t = _split(x / scale)
+    norm, unit = polar(u)
+    # On the ray through (u/|u|, 1), where neither x nor -x is in the cone.
+    reached = jnp.maximum((norm + t) / 2, 0)
+    nearest = scale * jnp.concatenate([reached * unit, reached], axis=-1)
+    return jnp.where(norm <= t, x, nearest)
+
+
+def _inward(x: Float[Array, "*batch n"], d: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
+    u, t = _split(x)
+    norm, unit = polar(u)
+    # At the apex the tangent cone is the cone; elsewhere on the boundary it is a halfspace.
+    normal = jnp.concatenate([unit, -jnp.ones_like(t)], axis=-1) / 2**0.5
+    outward = jnp.maximum(jnp.sum(normal * d, axis=-1, keepdims=True), 0)
+    inward = jnp.where(norm >= t - near(jnp.abs(t)), d - outward * normal, d)
+    return jnp.where((norm == 0) & (t <= 0), _project(d), inward)
+
+
+def _split(x: Float[Array, "*batch n"]) -> tuple[Array, Array]:
+    return x[..., :-1], x[..., -1:]
