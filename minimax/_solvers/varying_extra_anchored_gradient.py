@@ -81,7 +81,7 @@ class VaryingExtraAnchoredGradient(AbstractSolver):
         pulled = _tree.toward(players, anchor, 1 / (k + 2))
         midpoint = game.prox_step(pulled, game.operator(players, data), alpha)
         players = game.prox_step(pulled, game.operator(midpoint, data), alpha)
-        # (k + 2)²/((k + 1)(k + 3)) - 1, in floating point: a product of counts may overflow.
+        # (k + 2)²/((k + 1)(k + 3)) - 1, which single precision would lose by subtraction.
         excess = 1 / ((k + 1.0) * (k + 3.0))
         following = a * (1 - excess * a**2 / (1 - a**2))
         return players, VaryingExtraAnchoredGradientState(anchor, following.astype(a.dtype), k + 1)
