@@ -86,13 +86,12 @@ class SmoothedGradientDescentAscent(AbstractSolver):
     ) -> tuple[PyTree, SmoothedGradientDescentAscentState]:
         move = per_player(self.optimizer, game.roles)
         descends = jax.tree.map(lambda role: role == "min", game.roles)
-        gradient = game.gradient(players, data)
-        held = _tree.add_scaled(gradient, self.smoothing, _tree.subtract(players, state.center))
-        gradient = choose(descends, held, gradient)
-        # A transformation works player by player, so what it makes of the maximisers is not used.
-        update, _ = move.update(gradient, state.optimizer, players)
+        # What is made of the maximisers here is not used: a transformation works player by player.
+        away = _tree.subtract(players, state.center)
+        held = _tree.add_scaled(game.gradient(players, data), self.smoothing, away)
+        update, _ = move.update(held, state.optimizer, players)
         seen = choose(descends, game.project(_tree.add(players, update)), players)
-        gradient = choose(descends, gradient, game.gradient(seen, data))
+        gradient = choose(descends, held, game.gradient(seen, data))
         update, optimizer = move.update(gradient, state.optimizer, players)
         players = game.project(_tree.add(players, update))
         center = _tree.toward(state.center, _tree.variables(players), self.pull)
