@@ -116,21 +116,36 @@ def test_what_gmres_cannot_solve_is_left_to_the_gradient():
     solver = mm.Newton(size=1)
     errors = distances(iterates(CURVED, start(2.0), solver, 200))
     assert np.all(np.diff(errors) <= 1e-15) and errors[-1] < 0.2 * errors[0]
-    # The first step, by hand: F, d = -F/m, halvings, projection.
-    z = np.concatenate([start(2.0)["x"], start(2.0)["y"]])
+
+
+def test_the_step_of_the_gradient_by_hand():
+    """F, d = -F/m, halvings until -F(w)'d >= σ m |d|², projection on the hyperplane; σ decides."""
 
     def F(z):
         x, y = z[:3], z[3:]
         return np.r_[np.exp(x) - 1 + x**3 + A @ y, np.exp(y) - 1 + y**3 - A.T @ x]
 
-    m = np.sqrt(np.linalg.norm(F(z)))
-    d, t = -F(z) / m, 1.0
-    while not -F(z + t * d) @ d >= 0.1 * m * d @ d:
-        t /= 2
-    w = z + t * d
-    expected = z - F(w) @ (z - w) / (F(w) @ F(w)) * F(w)
-    players, _ = solver.step(CURVED, start(2.0), solver.init(CURVED, start(2.0)))
-    np.testing.assert_allclose(np.concatenate([players["x"], players["y"]]), expected, atol=1e-12)
+    def halved(z, d, least):
+        t = 1.0
+        while not -F(z + t * d) @ d >= least:
+            t /= 2
+        return t
+
+    solver, decided = mm.Newton(size=1, decrease=0.45), 0
+    step = eqx.filter_jit(lambda players, state: solver.step(CURVED, players, state))
+    for size in (1.0, 1.5, 2.0, 2.5, 3.0):
+        z = np.concatenate([start(size)["x"], start(size)["y"]])
+        m = np.sqrt(np.linalg.norm(F(z)))
+        d = -F(z) / m
+        t = halved(z, d, 0.45 * m * d @ d)
+        decided += t < halved(z, d, 0.0)
+        w = z + t * d
+        expected = z - F(w) @ (z - w) / (F(w) @ F(w)) * F(w)
+        players, state = step(start(size), solver.init(CURVED, start(size)))
+        after = np.concatenate([players["x"], players["y"]])
+        np.testing.assert_allclose(after, expected, atol=1e-12)
+        assert state.step_size == t
+    assert decided > 0
 
 
 @pytest.mark.usefixtures("as_users_run_it")

@@ -31,10 +31,9 @@ class BestSoFar(AbstractWrapper):
 
     $$\hat z_k = \arg\min_{z \in \{z_0, z_p, z_{2p}, \dots, z_k\}} \|z - P(z - F(z))\|.$$
 
-    The inner solver runs as it would alone. What many theorems bound is this residual and not the
-    last one: extragradient on a set promises $O(1/\sqrt k)$ for both, the dual averages and
-    adaptive methods only for the best. Where a method cycles, it is the point of the cycle that is
-    nearest to a solution by residual.
+    The inner solver runs as it would alone. Where a theorem bounds the least residual of k steps
+    and not the last, this is the point that it speaks of; where a method cycles, it is the point of
+    the cycle with the least residual.
 
     One evaluation at the start and one every `period` steps, beside those of the inner solver:
     which of its evaluations were made at a point that it reports is not known outside.
@@ -55,8 +54,7 @@ class BestSoFar(AbstractWrapper):
 
     ```
 
-    Source: the bounds on the best iterate of Facchinei and Pang, "Finite-Dimensional Variational
-    Inequalities and Complementarity Problems" (2003), chapter 12.
+    Source: textbook.
     """
 
     solver: AbstractSolver
