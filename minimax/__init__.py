@@ -3,7 +3,8 @@
 from minimax import plot as plot
 from minimax._certificate import Certificate as Certificate
 from minimax._certify import certify as certify
-from minimax._check import check_game as check_game
+from minimax._check_game import GameReport as GameReport
+from minimax._check_game import check_game as check_game
 from minimax._constraints.base import AbstractCompactSet as AbstractCompactSet
 from minimax._constraints.base import AbstractConstraint as AbstractConstraint
 from minimax._constraints.base import AbstractSet as AbstractSet
@@ -56,6 +57,8 @@ from minimax._solvers.pdhg import PDHG as PDHG
 from minimax._solvers.popov_extra_gradient import PopovExtraGradient as PopovExtraGradient
 from minimax._solvers.reflected_gradient import ReflectedGradient as ReflectedGradient
 from minimax._solvers.restarted_pdhg import RestartedPDHG as RestartedPDHG
+from minimax._stability import Stability as Stability
+from minimax._stability import local_stability as local_stability
 from minimax._transforms.extra_gradient import extra_gradient as extra_gradient
 
 __version__ = "0.1.0"

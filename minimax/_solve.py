@@ -12,7 +12,7 @@ import optax
 from jaxtyping import Array, ArrayLike, Float, PyTree
 
 from minimax import _loop, _tree
-from minimax._check import check_game
+from minimax._check import check_fits
 from minimax._errors import GameError, is_known
 from minimax._game import AbstractGame
 from minimax._metrics.base import AbstractMetric
@@ -124,7 +124,7 @@ def _solve(
     solver = AdaptiveExtraGradient() if solver is None else solver
     metric = NaturalResidual() if metric is None else metric
     problem = _loop.Problem(game, solver, metric, data, _tolerance(tol, players))
-    check_game(game, players, data)
+    check_fits(game, players, data)
     metric.check(game, players)
     solver.check(game, players, data)
     if state is None:
