@@ -202,7 +202,7 @@ def test_payoffs_of_their_own_add_up_to_the_nikaido_isoda_function():
     found = mm.certify(game, players)
     assert found.kind == "interval"
     assert found.lower <= expected <= found.upper
-    assert found.upper - found.lower <= 3e-4  # 12 variables in single precision, each payoff some units
+    assert found.upper - found.lower <= 3e-4  # 12 variables in single precision, payoffs of some units
 
 
 @given(seeds, st.sampled_from([0.0, 1e5]))
