@@ -100,7 +100,7 @@ def test_general_sum_games_have_no_minimax_points_and_players_are_any_pytree():
     own = [np.linalg.eigvalsh(J[:3, :3])[0], np.linalg.eigvalsh(J[3:, 3:])[0]]
     np.testing.assert_allclose(found.own_curvature, own, rtol=1e-10)
     np.testing.assert_allclose(
-        np.sort(found.eigenvalues.real), np.sort(np.real(np.linalg.eigvals(J))), atol=1e-10
+        np.sort(np.real(found.eigenvalues)), np.sort(np.real(np.linalg.eigvals(J))), atol=1e-10
     )
     assert found.kind in ("unstable", "spurious attractor")
 
