@@ -4,19 +4,21 @@ from minimax import plot as plot
 from minimax._certificate import Certificate as Certificate
 from minimax._certify import certify as certify
 from minimax._check import check_game as check_game
+from minimax._check_game import GameReport as GameReport
+from minimax._check_game import check_game as check_game
 from minimax._constraints.affine_set import AffineSet as AffineSet
 from minimax._constraints.base import AbstractCompactSet as AbstractCompactSet
 from minimax._constraints.base import AbstractConstraint as AbstractConstraint
 from minimax._constraints.base import AbstractRegularizer as AbstractRegularizer
 from minimax._constraints.base import AbstractSet as AbstractSet
 from minimax._constraints.box import Box as Box
+from minimax._constraints.capped_simplex import CappedSimplex as CappedSimplex
 from minimax._constraints.elastic_net import ElasticNet as ElasticNet
 from minimax._constraints.entropic_simplex import EntropicSimplex as EntropicSimplex
 from minimax._constraints.group_lasso import GroupLasso as GroupLasso
-from minimax._constraints.l1 import L1 as L1
-from minimax._constraints.capped_simplex import CappedSimplex as CappedSimplex
 from minimax._constraints.halfspace import Halfspace as Halfspace
 from minimax._constraints.hyperplane import Hyperplane as Hyperplane
+from minimax._constraints.l1 import L1 as L1
 from minimax._constraints.l1_ball import L1Ball as L1Ball
 from minimax._constraints.l2_ball import L2Ball as L2Ball
 from minimax._constraints.l_inf_ball import LInfBall as LInfBall
@@ -29,9 +31,9 @@ from minimax._constraints.positive_semidefinite_cone import (
 )
 from minimax._constraints.second_order_cone import SecondOrderCone as SecondOrderCone
 from minimax._constraints.simplex import Simplex as Simplex
-from minimax._constraints.squared_l2 import SquaredL2 as SquaredL2
 from minimax._constraints.spectral_norm_ball import SpectralNormBall as SpectralNormBall
 from minimax._constraints.spectraplex import Spectraplex as Spectraplex
+from minimax._constraints.squared_l2 import SquaredL2 as SquaredL2
 from minimax._errors import GameError as GameError
 from minimax._example import Example as Example
 from minimax._game import AbstractGame as AbstractGame
@@ -111,6 +113,8 @@ from minimax._solvers.tiada import TiAda as TiAda
 from minimax._solvers.varying_extra_anchored_gradient import (
     VaryingExtraAnchoredGradient as VaryingExtraAnchoredGradient,
 )
+from minimax._stability import Stability as Stability
+from minimax._stability import local_stability as local_stability
 from minimax._transforms.extra_gradient import extra_gradient as extra_gradient
 
 __version__ = "0.1.0"

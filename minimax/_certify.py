@@ -17,7 +17,7 @@ from jaxtyping import Array, PyTree
 
 from minimax import _tree
 from minimax._certificate import Certificate, Kind
-from minimax._check import check_game
+from minimax._check import check_fits
 from minimax._constraints.base import AbstractCompactSet, AbstractConstraint, AbstractRegularizer
 from minimax._errors import GameError, is_known
 from minimax._game import AbstractGame
@@ -90,7 +90,7 @@ def certify(
     that of Frank and Wolfe (1956); Facchinei and Kanzow, "Generalized Nash equilibrium problems"
     (2007).
     """
-    check_game(game, players, data)
+    check_fits(game, players, data)
     for name, number in (("pairs", pairs), ("max_steps", max_steps)):
         if isinstance(number, bool) or not isinstance(number, int) or number < 0:
             raise GameError(f"{name} of certify is {number!r}: expected a whole number >= 0.")
@@ -411,18 +411,18 @@ def _view(replies: _Replies, point: Point, unknown: set[str]) -> _View:
     leaves, structure = jax.tree.flatten(point)
     constraints = [each for own in replies.constraints for each in own]
 
-    def program(*leaves: Array) -> list[Array]:
-        point = jax.tree.unflatten(structure, leaves)
-        slopes = jax.tree.leaves(replies.operator(point))
-        return [*jax.tree.leaves(replies.value(point)), *_penalties(replies, point), *slopes]
+    def program(*arrays: Array) -> list[Array]:
+        # The others are as far off their sets as the side itself.
+        against = eqx.tree_at(lambda r: r.leaves, replies, list(arrays[len(leaves) :]))
+        point = jax.tree.unflatten(structure, arrays[: len(leaves)])
+        slopes = jax.tree.leaves(against.operator(point))
+        return [*jax.tree.leaves(against.value(point)), *_penalties(against, point), *slopes]
 
-    blur = [
-        jnp.zeros(())
-        if constraint is None
-        else _BLUR * jnp.finfo(x.dtype).eps * jnp.max(jnp.abs(x), initial=0)
-        for x, constraint in zip(leaves, constraints, strict=True)
-    ]
-    result = rounded(program, leaves, blur)
+    own = [_blur(*each) for each in zip(leaves, constraints, strict=True)]
+    places = [i for side in replies.sides for i in side.mine]
+    of_leaf = dict(zip(places, constraints, strict=True))
+    others = [_blur(x, of_leaf[i]) for i, x in enumerate(replies.leaves)]
+    result = rounded(program, [*leaves, *replies.leaves], [*own, *others])
     unknown |= result.unknown
     n = len(replies.sides)
     slopes = jax.tree.unflatten(structure, result.values[2 * n :])
@@ -440,6 +440,13 @@ def _view(replies: _Replies, point: Point, unknown: set[str]) -> _View:
         gaps=[_sum([gap for gap, _ in side]) for side in linearised],
         gap_errors=[_sum([slack for _, slack in side]) for side in linearised],
     )
+
+
+def _blur(x: Array, constraint: AbstractConstraint | None) -> Array:
+    """How far a projected leaf may be off its set."""
+    if constraint is None:
+        return jnp.zeros(())
+    return _BLUR * jnp.finfo(x.dtype).eps * jnp.max(jnp.abs(x), initial=0)
 
 
 def _linearised(
@@ -677,8 +684,10 @@ def _sum(terms: list[Array]) -> Array:
 
 def _worded(found: _Measured, pairs: int) -> Certificate:
     kind, message, upper_holds = _verdict(found, pairs)
-    each = [jax.tree.map(float, bounds) for bounds in found.bounds]
-    lower, upper, rounding = (math.fsum(column) for column in zip(*each, strict=True))
+    lower, upper, rounding = (
+        math.fsum(float(getattr(bounds, name)) for bounds in found.bounds)
+        for name in ("lower", "upper", "rounding")
+    )
     certified = bool(found.finite) and not any(float(x) > 0 for x in found.outside)
     return Certificate(
         lower=lower if certified else 0.0,

@@ -13,23 +13,10 @@ from minimax._players import as_players
 from minimax._roles import role_of_each
 
 
-def check_game(game: AbstractGame, players: PyTree, data: PyTree = None) -> None:
+def check_fits(game: AbstractGame, players: PyTree, data: PyTree = None) -> None:
     """Raises `GameError` with the place and the remedy where game and players do not fit.
 
     Nothing is computed: shapes, dtypes and structures are enough.
-
-    **Arguments:**
-
-    - `game`, `players`, `data`: as for `solve`.
-
-    ```python
-    >>> import minimax as mm
-    >>> game = mm.Game(lambda players: players["x"] * players["y"], roles={"x": "min", "z": "max"})
-    >>> mm.check_game(game, {"x": 1.0, "y": 1.0})
-    Traceback (most recent call last):
-    minimax.GameError: roles['z'] fits no player: roles must be a prefix of the players, ...
-
-    ```
     """
     if not isinstance(game, AbstractGame):
         raise GameError(
@@ -82,7 +69,7 @@ def _check_payoff(game: AbstractGame, players: PyTree, data: PyTree) -> None:
         warnings.warn(
             f'every player is "{roles[0]}" of one shared payoff, so they pull in one direction: '
             "give one of them the other role, or return one scalar per player.",
-            stacklevel=2,
+            stacklevel=3,
         )
 
 

@@ -12,7 +12,7 @@ import optax
 from jaxtyping import Array, ArrayLike, Float, PyTree
 
 from minimax import _loop, _tree
-from minimax._check import check_game
+from minimax._check import check_fits
 from minimax._choose import choose_solver
 from minimax._errors import GameError, is_known
 from minimax._game import AbstractGame
@@ -124,7 +124,7 @@ def _solve(
 ) -> Solution:
     # Defaults are made in here, where they are compiled in, and not anew for every call.
     metric = NaturalResidual() if metric is None else metric
-    check_game(game, players, data)
+    check_fits(game, players, data)
     reason = None
     if solver is None:
         solver, reason = choose_solver(game, players, data)

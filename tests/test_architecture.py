@@ -14,6 +14,7 @@ FLOORS = """_errors _polynomial
     _roles _players _constraints
     _game
     _optimizers _moments _structure _check plot
+    _check_game _stability
     _transforms _metrics _solvers
     _solution _example _choose _evidence
     _certify _solution _example

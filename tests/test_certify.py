@@ -70,7 +70,7 @@ def least_on_box(H: np.ndarray, g: np.ndarray) -> float:
             slope = g[free] + H[np.ix_(free, ~free)] @ u[~free]
             u[free] = np.linalg.lstsq(H[np.ix_(free, free)], -slope, rcond=None)[0]
         if np.all(np.abs(u) <= 1):
-            best = min(best, 0.5 * u @ H @ u + g @ u)
+            best = min(best, float(0.5 * u @ H @ u + g @ u))
     return best
 
 
@@ -82,7 +82,7 @@ def gap_of_quadratic(game: Quadratic, players: PyTree) -> tuple[float, float]:
     gain_x = 0.5 * x @ P @ x + (p + A @ y) @ x - least_on_box(P, p + A @ y)
     gain_y = 0.5 * y @ Q @ y - (q + x @ A) @ y - least_on_box(Q, -q - x @ A)
     size = sum(float(np.abs(each).sum()) for each in (P, p, A, Q, q))
-    return gain_x + gain_y, size
+    return float(gain_x + gain_y), size
 
 
 @pytest.mark.parametrize("x64", [False, True])
@@ -107,13 +107,34 @@ def test_no_certificate_is_false(x64):
             rounding = 400 * eps * (size + abs(float(game.c)))
             if curvature >= 0:
                 assert found.kind == "interval", message
-                assert found.upper - found.lower <= 0.1 * gap + 1e-9 * size + rounding, message
+                assert found.upper - found.lower <= 0.1 * gap + 1e-7 * size + rounding, message
                 assert found.rounding <= rounding, message
             if curvature == -0.5:
                 assert found.kind == "not certifiable", message
                 assert found.upper == math.inf, message
                 assert found.counterexample is not None
                 assert found.lower >= 0.1 * gap - rounding, message
+
+
+def test_the_bounds_hold_with_poor_replies():
+    """After two steps of the inner solver the interval is wide, and still holds."""
+    for seed in range(40):
+        game, players = quadratic(seed, 1.0, offset=(0.0, 100.0)[seed % 2]), points(seed)
+        found = mm.certify(game, players, max_steps=2, pairs=0)
+        gap, size = gap_of_quadratic(game, players)
+        message = f"seed {seed}: {found}, exactly {gap}"
+        assert found.lower <= gap + 1e-14 * size and gap - 1e-14 * size <= found.upper, message
+
+
+def test_cancellation_inside_a_payoff_is_seen():
+    """x ((y + c) - c) in single precision with c = 10^5 knows y to two digits: the gap is
+    |x| + |y| = 0.8, its floating-point value 0.797, and the certificate holds both."""
+    game = mm.Game(lambda p: p[0] * ((p[1] + 1e5) - 1e5), constraints=mm.Box(-1.0, 1.0))
+    players = (jnp.asarray(0.5, "float32"), jnp.asarray(0.3, "float32"))
+    assert abs(float(mm.DualityGap()(game, players)) - 0.8) > 1e-3
+    found = mm.certify(game, players)
+    assert found.kind == "exact" and found.lower <= 0.8 <= found.upper
+    assert 1e-3 < found.rounding < 0.2
 
 
 def test_a_counterexample_is_one():
@@ -202,7 +223,7 @@ def test_payoffs_of_their_own_add_up_to_the_nikaido_isoda_function():
     found = mm.certify(game, players)
     assert found.kind == "interval"
     assert found.lower <= expected <= found.upper
-    assert found.upper - found.lower <= 1e-4
+    assert found.upper - found.lower <= 3e-4
 
 
 @given(seeds, st.sampled_from([0.0, 1e5]))
@@ -233,8 +254,8 @@ class Matrix(mm.AbstractGame):
 def matrix_game(seed: int, offset: float) -> tuple[Matrix, tuple[Array, Array], np.ndarray]:
     rng = np.random.default_rng(seed)
     matrix = jnp.asarray(rng.normal(size=(3, 4)) + offset, "float32")
-    players = tuple(jnp.asarray(rng.dirichlet(np.ones(n)), "float32") for n in (3, 4))
-    return Matrix(matrix), players, np.asarray(matrix, float)
+    x, y = (jnp.asarray(rng.dirichlet(np.ones(n)), "float32") for n in (3, 4))
+    return Matrix(matrix), (x, y), np.asarray(matrix, float)
 
 
 def project_on_simplex(x: np.ndarray) -> np.ndarray:

@@ -525,7 +525,9 @@ def test_vmap_is_a_loop(name):
     batch = jax.vmap(constraint.project)(points)
     steps = jax.vmap(constraint.prox_step)(batch, directions, sizes)
     for i in range(5):
-        np.testing.assert_allclose(batch[i], project(constraint, points[i]), rtol=0, atol=16 * EPS["float64"])
+        np.testing.assert_allclose(
+            batch[i], project(constraint, points[i]), rtol=0, atol=16 * EPS["float64"]
+        )
         alone = prox_step(constraint, batch[i], directions[i], sizes[i])
         np.testing.assert_allclose(steps[i], alone, rtol=0, atol=16 * EPS["float64"])
 

@@ -1,0 +1,189 @@
+"""`check_game`: what a game is, as the library reads it, before it is solved."""
+
+import html
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, PyTree
+
+from minimax import _tree
+from minimax._check import check_fits
+from minimax._errors import GameError, is_known
+from minimax._game import AbstractGame
+from minimax._players import as_players
+from minimax._roles import role_of_each
+
+_PAIRS = 32
+
+
+class Player(NamedTuple):
+    """One leaf of the players: where it is, what it looks like, whether it descends its payoff
+    ("min") or ascends it ("max"), and where it may move."""
+
+    place: str
+    shape: tuple[int, ...]
+    dtype: str
+    role: str
+    constraint: str
+
+
+class GameReport(NamedTuple):
+    r"""What `check_game` found.
+
+    **Attributes:**
+
+    - `players`: each leaf with its place, shape, dtype, role and constraint.
+    - `not_monotone`: the most negative $\langle F(a) - F(b), a - b\rangle/\|a - b\|^2$ found at
+      pairs of feasible points near the players; `None` where it was nowhere negative beyond
+      rounding, which proves nothing, or where numbers cannot be looked at.
+    - `pair`: the points a and b, structured like the players.
+    """
+
+    players: tuple[Player, ...]
+    not_monotone: float | None = None
+    pair: tuple[PyTree, PyTree] | None = None
+
+    def __repr__(self) -> str:
+        rows = [("player", "role", "shape", "dtype", "constraint")]
+        rows += [(p.place, p.role, str(p.shape), p.dtype, p.constraint) for p in self.players]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = [
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+            for row in rows
+        ]
+        return "\n".join([*lines, self._words()])
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(repr(self))}</pre>"
+
+    def _words(self) -> str:
+        if self.not_monotone is None:
+            return 'Each "min" descends its payoff and each "max" ascends it.'
+        return (
+            f"Not monotone: <F(a) - F(b), a - b> is {self.not_monotone:.2g} |a - b|^2 at a pair of "
+            "feasible points. A solver may cycle or stop where no player gains by a small move; "
+            "see certify and local_stability."
+        )
+
+
+def check_game(game: AbstractGame, players: PyTree, data: PyTree = None) -> GameReport:
+    """Says how game and players are read, and what is wrong with them.
+
+    **Arguments:**
+
+    - `game`, `players`, `data`: as for `solve`.
+
+    **Returns:** a `GameReport`: who descends and who ascends, where each may move, and a pair of
+    points where F is not monotone, if 32 pairs near the players hold one. Under `jit` and `vmap`
+    only what shapes tell.
+
+    **Raises:** `GameError` with the place and the remedy where game and players do not fit, or
+    where the payoff or a gradient at the start is infinite or NaN.
+
+    ```python
+    >>> import minimax as mm
+    >>> game = mm.Game(lambda players: players["x"] * players["y"], {"x": "min", "y": "max"})
+    >>> mm.check_game(game, {"x": 1.0, "y": 1.0})
+    player        role  shape  dtype    constraint
+    players['x']  min   ()     float32  free
+    players['y']  max   ()     float32  free
+    Each "min" descends its payoff and each "max" ascends it.
+    >>> mm.check_game(game, {"x": 1.0, "z": 1.0})
+    Traceback (most recent call last):
+    minimax.GameError: roles['y'] fits no player: roles must be a prefix of the players, ...
+
+    ```
+    """
+    check_fits(game, players, data)
+    players, data = as_players(players), _tree.floats_as_arrays(data)
+    report = GameReport(_rows(game, players))
+    if not is_known(*jax.tree.leaves((game, players, data))):
+        return report
+    start = game.project(players)
+    _check_finite(game, start, data)
+    slope, a, b = _least_monotone_pair(game, start, data)
+    if not float(slope) < 0:
+        return report
+    return report._replace(not_monotone=float(slope), pair=(a, b))
+
+
+def _rows(game: AbstractGame, players: PyTree) -> tuple[Player, ...]:
+    variables = _tree.variables(players)
+    paths, structure = jax.tree_util.tree_flatten_with_path(variables)
+    roles = jax.tree.leaves(role_of_each(game.roles, variables))
+    constraints = structure.flatten_up_to(game.constraint_of_each(variables))
+    return tuple(
+        Player(
+            _tree.place("players", path),
+            leaf.shape,
+            leaf.dtype.name,
+            role,
+            "free" if constraint is None else type(constraint).__name__,
+        )
+        for (path, leaf), role, constraint in zip(paths, roles, constraints, strict=True)
+    )
+
+
+@eqx.filter_jit
+def _first_look(game: AbstractGame, players: PyTree, data: PyTree) -> tuple[PyTree, PyTree]:
+    return game.value(players, data), game.gradient(players, data)
+
+
+def _check_finite(game: AbstractGame, players: PyTree, data: PyTree) -> None:
+    value, gradient = _first_look(game, players, data)
+    for name, tree in (("payoff", value), ("the gradient of players", gradient)):
+        for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+            if not bool(jnp.all(jnp.isfinite(leaf))):
+                raise GameError(
+                    f"{_tree.place(name, path)} is infinite or NaN at the start: expected finite "
+                    "numbers. Start elsewhere, or look for 0/0, log(0) and the derivative of "
+                    "sqrt(x) or abs(x)**p at 0 in the payoff."
+                )
+
+
+@eqx.filter_jit
+def _least_monotone_pair(
+    game: AbstractGame, players: PyTree, data: PyTree
+) -> tuple[Array, PyTree, PyTree]:
+    r"""The pair with the least $\langle F(a) - F(b), a - b\rangle/\|a - b\|^2$, and that number, or
+    zero where it is not negative beyond rounding."""
+    variables, rest = eqx.partition(players, _tree.is_variable)
+    leaves, structure = jax.tree.flatten(variables)
+    size = _tree.scaled_norm(leaves)
+
+    def near(key: Array) -> PyTree:
+        """A feasible point up to about the size of the players away, or 1."""
+        length, *keys = jax.random.split(key, 1 + len(leaves))
+        noise = [
+            jax.random.normal(k, x.shape, "float32").astype(x.dtype)
+            for k, x in zip(keys, leaves, strict=True)
+        ]
+        reach = (1 + size) * 10.0 ** jax.random.uniform(length, (), minval=-2, maxval=0)
+        moved = _tree.add_scaled(leaves, reach / jnp.maximum(_tree.norm(noise), 1e-30), noise)
+        return _tree.variables(
+            game.project(eqx.combine(jax.tree.unflatten(structure, moved), rest))
+        )
+
+    def probe(
+        least: tuple[Array, PyTree, PyTree], key: Array
+    ) -> tuple[tuple[Array, PyTree, PyTree], None]:
+        a, b = map(near, jax.random.split(key))
+        at_a, at_b = (game.operator(eqx.combine(z, rest), data) for z in (a, b))
+        step = _tree.subtract(a, b)
+        squared = _tree.dot(step, step)
+        found = _tree.dot(_tree.subtract(at_a, at_b), step)
+        eps = max(float(jnp.finfo(x.dtype).eps) for x in leaves)
+        length = jnp.sqrt(squared)
+        # Of the operators, and of the points that they are taken at.
+        far = length + eps**0.5 * (_tree.norm(a) + _tree.norm(b))
+        rounding = 64 * eps * (_tree.norm(at_a) + _tree.norm(at_b)) * far
+        slope = found / jnp.where(squared > 0, squared, 1)
+        negative = (found < -rounding) & (squared > 0)
+        slope = jnp.where(negative, slope, 0).astype(least[0].dtype)
+        return _tree.where(slope < least[0], (slope, a, b), least), None
+
+    keys = jax.random.split(jax.random.key(0), _PAIRS)
+    (slope, a, b), _ = jax.lax.scan(probe, (jnp.zeros_like(size), variables, variables), keys)
+    return slope, eqx.combine(a, rest), eqx.combine(b, rest)
