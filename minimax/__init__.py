@@ -3,7 +3,6 @@
 from minimax import plot as plot
 from minimax._certificate import Certificate as Certificate
 from minimax._certify import certify as certify
-from minimax._check import check_game as check_game
 from minimax._check_game import GameReport as GameReport
 from minimax._check_game import check_game as check_game
 from minimax._constraints.affine_set import AffineSet as AffineSet
