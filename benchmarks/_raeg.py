@@ -29,7 +29,8 @@ def evaluations(F: Map, project: Map, start: Vector, relative: float, most: int)
     Fz = operator(z)
     goal = relative * residual(z, Fz)
     aside = z - 1e-4 * max(1.0, float(np.linalg.norm(z))) * Fz / np.linalg.norm(Fz)
-    eta = 0.9 * np.linalg.norm(aside - z) / max(np.linalg.norm(operator(aside) - Fz), 1e-300)
+    changed = float(np.linalg.norm(operator(aside) - Fz))
+    eta = 0.9 * float(np.linalg.norm(aside - z)) / max(changed, 1e-300)
     best, best_z, best_F, cautious = residual(z, Fz, eta), z, Fz, False
     epoch_start, total, steps, weight, average = best, 0, 0, 0.0, np.zeros_like(z)
     while calls < most:
@@ -38,8 +39,8 @@ def evaluations(F: Map, project: Map, start: Vector, relative: float, most: int)
         while True:
             w = project(z - eta * Fz)
             Fw = operator(w)
-            moved = np.linalg.norm(w - z)
-            q = eta * np.linalg.norm(Fw - Fz) / moved if moved > 0 else 0.0
+            moved = float(np.linalg.norm(w - z))
+            q = eta * float(np.linalg.norm(Fw - Fz)) / moved if moved > 0 else 0.0
             if q <= 0.9 or calls >= most:
                 break
             eta *= 0.7 * min(1.0, 1 / q) if np.isfinite(q) else 0.1

@@ -17,7 +17,7 @@ FLOORS = """_errors _polynomial
     _check_game _stability
     _transforms _metrics _solvers
     _solution _example _choose _evidence
-    _certify _solution _example
+    _certify
     _loop
     _solve
     __init__

@@ -98,7 +98,7 @@ def test_group_lasso_is_what_block_coordinate_descent_finds():
                 x[k] = 0
                 continue
             # (BᵀB + w/|x|) x = pull, by bisection on the length r of x
-            low, high = 0.0, 1e3
+            low, high, candidate = 0.0, 1e3, pull
             for _ in range(60):
                 r = (low + high) / 2
                 candidate = np.linalg.solve(block.T @ block * r + weights[k] * np.eye(2), r * pull)
@@ -282,7 +282,7 @@ def test_the_prox_of_the_nuclear_norm_differentiates_in_its_weight():
     [
         (lambda: mm.L1(-1.0), "weight is -1.0.*>= 0"),
         (lambda: mm.L1(jnp.inf), "finite"),
-        (lambda: mm.L1("much"), "weight is 'much'"),
+        (lambda: mm.L1(cast(Any, "much")), "weight is 'much'"),
         (lambda: mm.SquaredL2(float("nan")), "finite"),
         (lambda: mm.ElasticNet(1.0, -2.0), "weight is -2.0"),
         (lambda: mm.GroupLasso(jnp.array([1.0, -1.0])), ">= 0"),
