@@ -3,6 +3,8 @@ r"""What only some regularisers obey, and games with them whose answers are know
 A game with regularisers is $\min_x \max_y f(x, y) + g(x) - h(y)$.
 """
 
+from typing import Any, cast
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
