@@ -339,3 +339,15 @@ def test_a_gradient_that_is_not_a_number_has_no_gap():
     """NaN stays NaN: it must not be taken for a bound that is exceeded."""
     for g in (mm.L1(1.0), mm.SquaredL2(1.0), mm.ElasticNet(1.0, 1.0), mm.GroupLasso(1.0)):
         assert np.isnan(g.gap(jnp.ones(2), jnp.array([0.1, jnp.nan])))
+
+
+@pytest.mark.parametrize(
+    "solver",
+    [mm.ExtraGradient(0.1), mm.Averaged(mm.GradientDescentAscent(0.1)), mm.OptimisticGradient(0.1)],
+    ids=lambda solver: type(solver).__name__,
+)
+def test_methods_that_only_project_refuse_regularizers(solver):
+    """They would solve the game without it, and say so."""
+    game = mm.Game(lambda p: p[0] * p[1], constraints=(mm.L1(0.1), None))
+    with pytest.raises(mm.GameError, match=r"players\[0\] has L1"):
+        mm.solve(game, (1.0, 1.0), solver)

@@ -11,7 +11,7 @@ from minimax._errors import GameError, is_known
 from minimax._game import AbstractGame
 from minimax._optimizers import Optimizer, as_optimizer, per_player
 from minimax._roles import choose, turns
-from minimax._solvers.base import AbstractSolver
+from minimax._solvers._optimized import AbstractOptimizedSolver
 
 
 class AlternatingExtrapolatedGDAState(NamedTuple):
@@ -22,7 +22,7 @@ class AlternatingExtrapolatedGDAState(NamedTuple):
 
 
 @final
-class AlternatingExtrapolatedGDA(AbstractSolver):
+class AlternatingExtrapolatedGDA(AbstractOptimizedSolver):
     r"""Gradient descent-ascent in turns, each player seen where its move would lead if longer
     (Alex-GDA).
 

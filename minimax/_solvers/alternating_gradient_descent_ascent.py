@@ -10,11 +10,11 @@ from minimax import _tree
 from minimax._game import AbstractGame
 from minimax._optimizers import Optimizer, as_optimizer, per_player
 from minimax._roles import choose, turns
-from minimax._solvers.base import AbstractSolver
+from minimax._solvers._optimized import AbstractOptimizedSolver
 
 
 @final
-class AlternatingGradientDescentAscent(AbstractSolver):
+class AlternatingGradientDescentAscent(AbstractOptimizedSolver):
     r"""Descent-ascent in turns: each player sees what those before it have just done.
 
     $$x^+ = P(x - \eta_x \nabla_x f(x, y)), \qquad y^+ = P(y + \eta_y \nabla_y f(x^+, y)).$$

@@ -9,11 +9,11 @@ from minimax import _tree
 from minimax._game import AbstractGame
 from minimax._moments import Moments, carry_over, check_moments
 from minimax._optimizers import Optimizer, as_optimizer, per_player
-from minimax._solvers.base import AbstractSolver
+from minimax._solvers._optimized import AbstractOptimizedSolver
 
 
 @final
-class ExtraGradient(AbstractSolver):
+class ExtraGradient(AbstractOptimizedSolver):
     r"""Extragradient: look half a step ahead, then go from where you stood.
 
     $$w = P(z - \eta F(z)), \qquad z^+ = P(z - \eta F(w)).$$

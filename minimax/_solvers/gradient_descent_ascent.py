@@ -8,11 +8,11 @@ from jaxtyping import Array, Int, PyTree
 from minimax import _tree
 from minimax._game import AbstractGame
 from minimax._optimizers import Optimizer, as_optimizer, per_player
-from minimax._solvers.base import AbstractSolver
+from minimax._solvers._optimized import AbstractOptimizedSolver
 
 
 @final
-class GradientDescentAscent(AbstractSolver):
+class GradientDescentAscent(AbstractOptimizedSolver):
     r"""Simultaneous gradient descent-ascent, $z^+ = P(z - \eta F(z))$.
 
     One evaluation per step. Converges for $\eta < 2\mu/L^2$ where F is $\mu$-strongly monotone and

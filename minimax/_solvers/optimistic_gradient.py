@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Int, PyTree
 from minimax import _tree
 from minimax._game import AbstractGame
 from minimax._optimizers import Optimizer, as_optimizer, per_player
-from minimax._solvers.base import AbstractSolver
+from minimax._solvers._optimized import AbstractOptimizedSolver
 
 
 class OptimisticGradientState(NamedTuple):
@@ -22,7 +22,7 @@ class OptimisticGradientState(NamedTuple):
 
 
 @final
-class OptimisticGradient(AbstractSolver):
+class OptimisticGradient(AbstractOptimizedSolver):
     r"""Optimistic gradient: count on the gradient to change as it just did.
 
     $$z_{k+1} = P\bigl(z_k - 2\eta F(z_k) + \eta F(z_{k-1})\bigr), \qquad F(z_{-1}) = F(z_0).$$

@@ -12,7 +12,7 @@ from minimax._errors import GameError, is_known
 from minimax._game import AbstractGame
 from minimax._optimizers import Optimizer, as_optimizer, per_player
 from minimax._roles import choose
-from minimax._solvers.base import AbstractSolver
+from minimax._solvers._optimized import AbstractOptimizedSolver
 
 
 class SmoothedGradientDescentAscentState(NamedTuple):
@@ -24,7 +24,7 @@ class SmoothedGradientDescentAscentState(NamedTuple):
 
 
 @final
-class SmoothedGradientDescentAscent(AbstractSolver):
+class SmoothedGradientDescentAscent(AbstractOptimizedSolver):
     r"""Descent-ascent in turns, in which minimisers are held by a center that follows slowly.
 
     $$x^+ = P(x - \eta_x (\nabla_x f(x, y) + p (x - c))), \qquad

@@ -13,7 +13,7 @@ from minimax._errors import GameError, is_known
 from minimax._game import AbstractGame
 from minimax._optimizers import Optimizer, as_optimizer, per_player
 from minimax._roles import role_of_each
-from minimax._solvers.base import AbstractSolver
+from minimax._solvers._optimized import AbstractOptimizedSolver
 
 
 class TiAdaState(NamedTuple):
@@ -26,7 +26,7 @@ class TiAdaState(NamedTuple):
 
 
 @final
-class TiAda(AbstractSolver):
+class TiAda(AbstractOptimizedSolver):
     r"""Descent-ascent whose step sizes find the two time scales by themselves.
 
     With the sums of squared gradients so far, $v_x$ of the minimisers and $v_y$ of the maximisers,
