@@ -100,7 +100,12 @@ class Evidence(NamedTuple):
         the steps of a method for monotone games tend to a vector that is not zero."""
         last, looks = self.last, self.looks - self.marked_at
         leaves = last.is_straight & (self.distance >= self.farthest) & ~self.is_cycle()
-        as_fast = (last.speed >= 0.7 * last.speed_before) & (
-            self.distance >= 0.7 * last.speed * looks
+        as_fast = _is_near(last.speed, last.speed_before) & _is_near(
+            self.distance, last.speed * looks
         )
         return self.is_stale() & (size > RAN_OFF * (1 + first_size)) & leaves & as_fast
+
+
+def _is_near(speed: Float[Array, ""], before: Float[Array, ""]) -> Bool[Array, ""]:
+    """As fast as before: what diverges is faster in every window, by a power."""
+    return (speed >= 0.7 * before) & (speed <= 4 * before)

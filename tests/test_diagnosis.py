@@ -46,6 +46,13 @@ def test_steps_that_are_too_long_are_told_from_games_without_solution():
     assert solution.status == "diverged" and "too long" in solution.message
 
 
+@pytest.mark.parametrize("check_every", [1, 5, 50])
+def test_a_spiral_outwards_is_no_drift(check_every):
+    """Every step makes the distance longer by the factor 1.044: it is never as fast as before."""
+    solution = solve(PRODUCT, mm.GradientDescentAscent(0.3), check_every=check_every)
+    assert solution.status == "diverged", solution
+
+
 @pytest.mark.parametrize(
     "game, solver",
     [

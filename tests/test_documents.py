@@ -28,19 +28,47 @@ def _without_rounding(text: str) -> str:
     return re.sub(r"\d+\.\d+", lambda number: f"{float(number.group()):.3f}", text)
 
 
-def test_the_readme_prints_what_it_says(capsys: pytest.CaptureFixture[str]) -> None:
-    """Each Python block of the README, and the text block after it."""
+@pytest.mark.parametrize("document", ["README.md", "docs/which_solver.md"])
+def test_a_document_prints_what_it_says(document: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each Python block, and the text block after it."""
     namespace: dict[str, object] = {}
-    blocks = _blocks("README.md")
+    blocks = _blocks(document)
     compared = 0
     for (language, code), (next_language, expected) in zip(blocks, blocks[1:], strict=False):
         if language == "python":
-            exec(compile(code, "README.md", "exec"), namespace)
+            exec(compile(code, document, "exec"), namespace)
             printed = capsys.readouterr().out
             if next_language == "text":
                 assert _without_rounding(printed) == _without_rounding(expected)
                 compared += 1
     assert compared >= 1
+
+
+@pytest.mark.parametrize(
+    ("document", "kind"),
+    [
+        ("docs/which_solver.md", mm.AbstractSolver),
+        ("README.md", mm.AbstractConstraint),
+        ("README.md", mm.AbstractMetric),
+    ],
+)
+def test_a_table_is_complete(document: str, kind: type) -> None:
+    """Each solver, constraint and metric stands in a row of its table."""
+    rows = "\n".join(line for line in (ROOT / document).read_text().splitlines() if line[:1] == "|")
+    names = [name for name, each in vars(mm).items() if isinstance(each, type)]
+    wanted = {name for name in names if issubclass(vars(mm)[name], kind)}
+    concrete = {name for name in wanted if not name.startswith("Abstract")}
+    assert concrete
+    missing = {name for name in concrete if not re.search(rf"\b{name}\(", rows)}
+    assert not missing
+
+
+def test_links_between_documents_lead_somewhere() -> None:
+    """Each relative link of the README and of docs/."""
+    for document in ("README.md", "CONTRIBUTING.md", "docs/which_solver.md"):
+        file = ROOT / document
+        for target in re.findall(r"\]\((?!https?:|#)([^)#\s]+)", file.read_text()):
+            assert (file.parent / target).exists(), f"{document}: {target}"
 
 
 def test_the_readme_names_both_commands_and_their_plain_lines() -> None:
