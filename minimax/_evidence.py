@@ -15,13 +15,17 @@ RAN_OFF = 100.0
 
 
 class Window(NamedTuple):
-    """What was seen between two marks: distance per look, and that before; whether the players
-    only left; whether they came back."""
+    """What was seen between two marks: distance per look, and that before; the greatest residual,
+    and that before; whether the players only left; whether they came back; whether the residual
+    ever rose from one look to the next."""
 
     speed: Float[Array, ""]
     speed_before: Float[Array, ""]
+    greatest: Float[Array, ""]
+    greatest_before: Float[Array, ""]
     is_straight: Bool[Array, ""]
     returned: Bool[Array, ""]
+    rose: Bool[Array, ""]
 
 
 class Evidence(NamedTuple):
@@ -37,6 +41,8 @@ class Evidence(NamedTuple):
     - `mark`, `marked_at`: the marked players, and at which look.
     - `distance`, `farthest`, `returned`: from the mark: now, and at most; whether the players came
       back to a fifth of the farthest.
+    - `residual`, `greatest`, `rose`: the last residual, the greatest since the mark, and whether it
+      rose from one look to the next since then.
     - `last`: what was seen between the last two marks.
     """
 
@@ -48,6 +54,9 @@ class Evidence(NamedTuple):
     distance: Float[Array, ""]
     farthest: Float[Array, ""]
     returned: Bool[Array, ""]
+    residual: Float[Array, ""]
+    greatest: Float[Array, ""]
+    rose: Bool[Array, ""]
     last: Window
 
     @staticmethod
@@ -56,8 +65,9 @@ class Evidence(NamedTuple):
         mark = _tree.variables(players)
         zero, count = jnp.zeros_like(_tree.norm(mark)), jnp.zeros((), int)
         best, false = jnp.full_like(residual, jnp.inf), jnp.asarray(False)
-        last = Window(zero, zero, false, false)
-        return Evidence(count, best, count, mark, count, zero, zero, false, last)
+        last = Window(zero, zero, best, best, false, false, false)
+        none = jnp.zeros_like(residual)
+        return Evidence(count, best, count, mark, count, zero, zero, false, best, none, false, last)
 
     def after(self, players: PyTree, residual: Float[Array, ""]) -> "Evidence":
         """After one more look."""
@@ -67,7 +77,17 @@ class Evidence(NamedTuple):
         farthest = jnp.maximum(self.farthest, distance)
         returned = self.returned | ((farthest > 0) & (distance <= 0.2 * farthest))
         speed = distance / (looks - self.marked_at)
-        window = Window(speed, self.last.speed, distance >= farthest, returned)
+        greatest = jnp.maximum(self.greatest, residual)
+        rose = self.rose | (residual > self.residual)
+        window = Window(
+            speed,
+            self.last.speed,
+            greatest,
+            self.last.greatest,
+            distance >= farthest,
+            returned,
+            rose,
+        )
         marks = looks >= 2 * self.marked_at
         return Evidence(
             looks=looks,
@@ -78,6 +98,9 @@ class Evidence(NamedTuple):
             distance=jnp.where(marks, 0, distance),
             farthest=jnp.where(marks, 0, farthest),
             returned=~marks & returned,
+            residual=residual,
+            greatest=jnp.where(marks, 0, greatest),
+            rose=~marks & rose,
             last=_tree.where(marks, window, self.last),
         )
 
@@ -86,24 +109,32 @@ class Evidence(NamedTuple):
         return (self.looks >= LEAST_LOOKS) & (2 * self.best_at <= self.looks)
 
     def is_at_floor(self, first_residual: Float[Array, ""]) -> Bool[Array, ""]:
-        """No better for long, and far below where it began; or unmoved."""
+        """No better for long, far below where it began, and not even falling slowly; or unmoved."""
+        last = self.last
         deep = self.best <= jnp.finfo(self.best.dtype).eps ** 0.5 * first_residual
-        unmoved = (self.farthest == 0) & (self.last.speed == 0) & self.last.is_straight
-        return self.is_stale() & (deep | unmoved)
+        unmoved = (self.farthest == 0) & (last.speed == 0) & last.is_straight
+        return self.is_stale() & ((deep & last.rose) | unmoved)
 
     def is_cycle(self) -> Bool[Array, ""]:
-        """No better for long, and back where it was."""
-        return self.is_stale() & (self.returned | self.last.returned)
+        """No better for long, back where it was, and the greatest residual does not fall either: a
+        contraction that goes round slowly lowers it, from one window to the next, by more than
+        looks at other points of a cycle do."""
+        last = self.last
+        returned = self.returned | last.returned
+        return self.is_stale() & returned & (last.greatest >= 0.9995 * last.greatest_before)
 
     def is_drift(self, size: Float[Array, ""], first_size: Float[Array, ""]) -> Bool[Array, ""]:
         """No better for long, far out, and leaving as fast as before: without a solution,
         the steps of a method for monotone games tend to a vector that is not zero."""
         last, looks = self.last, self.looks - self.marked_at
-        leaves = last.is_straight & (self.distance >= self.farthest) & ~self.is_cycle()
+        leaves = last.is_straight & (self.distance >= self.farthest)
+        leaves = leaves & ~self.returned & ~last.returned
         as_fast = _is_near(last.speed, last.speed_before) & _is_near(
             self.distance, last.speed * looks
         )
-        return self.is_stale() & (size > RAN_OFF * (1 + first_size)) & leaves & as_fast
+        # A straight way from near the start: what it covers in a window is a good part of it.
+        covers = last.speed * (self.marked_at / 2) >= 0.1 * size
+        return self.is_stale() & (size > RAN_OFF * (1 + first_size)) & leaves & as_fast & covers
 
 
 def _is_near(speed: Float[Array, ""], before: Float[Array, ""]) -> Bool[Array, ""]:

@@ -187,9 +187,9 @@ class _Loop(NamedTuple):
         status = _first_that_holds(
             (~finite | jnp.isnan(now.residual), Status.nonfinite),
             (now.residual <= self.problem.tol, Status.converged),
+            (told & evidence.is_at_floor(first_residual), Status.stalled),
             ((far | told) & evidence.is_drift(now.size, first_size), Status.unbounded),
             (far, Status.diverged),
-            (told & evidence.is_at_floor(first_residual), Status.stalled),
             (told & evidence.is_cycle(), Status.cycling),
             (over, Status.max_steps),
         )

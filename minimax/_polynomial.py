@@ -11,7 +11,7 @@ from typing import Any
 
 import jax
 import jax.extend.core
-import numpy as np
+import jax.numpy as jnp
 from jaxtyping import PyTree
 
 Degree = tuple[float, ...]
@@ -35,7 +35,7 @@ def degrees(
 # Linear in all operands together.
 _SUMS = frozenset(
     "add add_any sub neg copy real imag reduce_sum cumsum reduce_window_sum reshape transpose "
-    "squeeze expand_dims broadcast_in_dim concatenate pad rev slice split reduce_precision "
+    "squeeze expand_dims broadcast_in_dim concatenate pad rev slice split "
     "optimization_barrier".split()
 )
 # Linear in each of two operands.
@@ -80,7 +80,7 @@ def _results(equation: Any, operands: list[Degree]) -> list[Degree]:
     name, parameters, count = equation.primitive.name, equation.params, len(equation.outvars)
     if not any(map(any, operands)):
         return [operands[0]] * count
-    if name in _SUMS or (name == "convert_element_type" and _is_real(parameters["new_dtype"])):
+    if name in _SUMS or (name == "convert_element_type" and not _rounds(equation)):
         return [_most(operands)] * count
     if name in _PRODUCTS:
         return [_sum(operands)]
@@ -113,5 +113,7 @@ def _unless_constant(degree: Degree) -> Degree:
     return tuple(0.0 if each == 0 else math.inf for each in degree)
 
 
-def _is_real(dtype: Any) -> bool:
-    return bool(np.issubdtype(dtype, np.floating)) or str(dtype) == "bfloat16"
+def _rounds(conversion: Any) -> bool:
+    """Whether a conversion of types loses digits, so that it is not linear."""
+    old, new = conversion.invars[0].aval.dtype, conversion.params["new_dtype"]
+    return not jnp.issubdtype(new, jnp.floating) or jnp.promote_types(old, new) != new

@@ -56,9 +56,10 @@ _MESSAGES = {
         "extragradient does not."
     ),
     Status.unbounded: (
-        "The players drift away at constant speed, and the metric is no better: the game seems to "
-        "have no saddle point, because constraints cannot be met or a payoff is without bound. "
-        "Give the players sets, such as mm.Box, or look at the constraints."
+        "The players drift away at constant speed, and the metric is no better: either the "
+        "solution is very far, or the game has no saddle point, because constraints cannot be met "
+        "or a payoff is without bound. Look at the constraints, give the players sets such as "
+        "mm.Box, or start nearer."
     ),
     Status.stalled: (
         "The metric stopped improving far below where it began: this is where rounding ends, or "

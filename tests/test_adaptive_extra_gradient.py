@@ -14,6 +14,7 @@ from tests.strategies import Bilinear, bilinear_games, plant, seeds
 pytestmark = pytest.mark.usefixtures("float64")
 
 ROLES = {"x": "min", "y": "max"}
+SOLVER = mm.AdaptiveExtraGradient()
 
 
 class Scaled(mm.AbstractGame):
@@ -89,7 +90,7 @@ def test_it_needs_no_step_size_where_there_is_no_lipschitz_constant():
     """x⁴ from far away, and a payoff of any size."""
     game = mm.Game(lambda p: p["x"] ** 4 + p["x"] * p["y"] - p["y"] ** 4, ROLES)
     for far in (1e-3, 1.0, 1e3):
-        solution = mm.solve(game, {"x": far, "y": -far}, tol=1e-6)
+        solution = mm.solve(game, {"x": far, "y": -far}, SOLVER, tol=1e-6)
         assert solution.success, solution
         # The quartics are flat: |4x³ + y| and |x - 4y³| below 10⁻⁶ leave z at most so large.
         assert abs(float(solution.players["x"])) < 1e-5
@@ -100,7 +101,7 @@ def test_it_finds_its_pace_where_f_does_not_change_at_all(slope):
     """A linear payoff on a box: F is constant, so every step size passes the test; it must grow to
     the size of the box within a few dozen steps, from either side."""
     game = mm.Game(lambda p: slope * (p["x"] - p["y"]), ROLES, constraints=mm.Box(-1.0, 1.0))
-    solution = mm.solve(game, {"x": 1.0, "y": 1.0}, tol=1e-9 * slope, max_steps=200)
+    solution = mm.solve(game, {"x": 1.0, "y": 1.0}, SOLVER, tol=1e-9 * slope, max_steps=200)
     assert solution.success, solution
     assert (float(solution.players["x"]), float(solution.players["y"])) == (-1.0, -1.0)
 
@@ -142,7 +143,9 @@ class Polar(mm.AbstractGame):
 def test_the_guard_leaves_cycles(game, solution):
     """From twenty random starts; both have one critical point inside."""
     starts = np.random.default_rng(0).uniform(-1, 1, size=(20, 2))
-    batch = jax.vmap(lambda z: mm.solve(game, {"x": z[0], "y": z[1]}, max_steps=4000, tol=1e-7))
+    batch = jax.vmap(
+        lambda z: mm.solve(game, {"x": z[0], "y": z[1]}, SOLVER, max_steps=4000, tol=1e-7)
+    )
     solutions = batch(jnp.asarray(starts))
     assert bool(jnp.all(solutions.success)), solutions
     for name, expected in zip("xy", solution, strict=True):
@@ -171,7 +174,7 @@ def test_a_market_is_solved_up_to_its_rounding(demand):
         mm.Box(0.0, 10 * demand),
     )
     with jax.enable_x64(False):
-        solution = mm.solve(game, {"a": 1.0, "b": 2.0, "c": 3.0})
+        solution = mm.solve(game, {"a": 1.0, "b": 2.0, "c": 3.0}, SOLVER)
     assert solution.success, solution
     np.testing.assert_allclose(list(solution.players.values()), 0.225 * demand, rtol=1e-6)
 
@@ -186,7 +189,7 @@ def test_large_balls_do_not_send_the_step_size_to_infinity(radius, seed):
     game = mm.Game(lambda p: p[0] @ A @ p[1] + b @ p[0] + c @ p[1], constraints=mm.L2Ball(radius))
     with jax.enable_x64(False):
         start = (jnp.zeros(5, "float32"), jnp.zeros(5, "float32"))
-        solution = mm.solve(game, start, record=50)
+        solution = mm.solve(game, start, SOLVER, record=50)
     assert solution.status in ("converged", "max_steps")
     assert solution.trace is not None
     assert float(solution.trace.stats["step_size"].max()) < 1e9

@@ -282,7 +282,10 @@ def test_bad_files(run, written, content, message):
         (["solve", "--tol", "1", "FILE"], "the file comes first"),
         (["solve", "nowhere.py"], "nowhere.py: no such file."),
         (["solve", "DIRECTORY"], "is a directory: expected a Python file."),
-        (["solve", "FILE", "--solver", "newton"], "there is no solver 'newton': choose from adap"),
+        (
+            ["solve", "FILE", "--solver", "steepest"],
+            "there is no solver 'steepest': choose from adap",
+        ),
         (["solve", "FILE", "--solver", "extragradent"], "(did you mean extra-gradient?)"),
         (["solve", "FILE", "--solver", "averaged"], "Averaged needs more than a step size"),
         (

@@ -129,3 +129,33 @@ def test_evidence_of_known_paths(looks):
     assert bool(still.is_at_floor(start)) and not bool(still.is_cycle())
     falling = watch(np.stack([np.cos(k), np.sin(k)], -1), 0.99**k)
     assert not bool(falling.is_stale())
+
+
+FAR_AND_SOLVED = {
+    "strongly convex-concave": (
+        mm.Game(lambda p, c: (p[0] - c) ** 2 + (p[0] - p[1]) * 0.3 - (p[1] - c) ** 2),
+        dict(data=12345.678, tol=1e-6, max_steps=2000),
+    ),
+    "bilinear": (mm.Game(lambda p, c: (p[0] - c) * p[1]), dict(data=1e4, tol=1e-7)),
+}
+
+
+@pytest.mark.parametrize("name", FAR_AND_SOLVED)
+def test_a_solution_far_away_is_no_drift(name):
+    """In single precision the residual ends at a rounding of 1e4: the players do not move, and
+    are where they should be."""
+    game, options = FAR_AND_SOLVED[name]
+    solution = solve(game, None, **options)
+    assert solution.status in ("stalled", "converged", "max_steps"), solution
+
+
+@pytest.mark.parametrize(
+    "game, solver, steps",
+    [
+        (PRODUCT, mm.ExtraGradient(1e-3), 15_000),
+        (mm.Game(lambda p: 1e-5 * p[0] ** 2 - p[1] ** 2), mm.ExtraGradient(0.1), 3000),
+    ],
+    ids=["slow rotation", "slow decay"],
+)
+def test_what_falls_by_less_than_a_hundredth_is_slow(game, solver, steps):
+    assert solve(game, solver, max_steps=steps, tol=1e-6).status == "max_steps"

@@ -256,6 +256,7 @@ games = [
         mm.Game(lambda p: -jnp.sqrt(p["x"][0]) * p["y"][0], roles, mm.Simplex()),
         {"x": jnp.array([0.0, 1.0]), "y": jnp.array([1.0, 0.0])},
     ),
+    (mm.Game(lambda p: jnp.inf * p["x"] * p["y"], roles), {"x": 1.0, "y": 1.0}),
 ]
 for name in sys.argv[1:]:
     solver = importlib.import_module(f"minimax._solvers.{name}").example()
@@ -277,7 +278,7 @@ def test_a_gradient_that_is_not_finite_ends_the_run():
         [sys.executable, "-c", NOT_FINITE, *EXAMPLES], stdout=subprocess.PIPE, text=True
     )
     try:
-        answers, _ = process.communicate(timeout=120)
+        answers, _ = process.communicate(timeout=400)
     except subprocess.TimeoutExpired:
         process.kill()
         answers, _ = process.communicate()

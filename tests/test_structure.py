@@ -57,6 +57,8 @@ NOT_BILINEAR = {
     "a branch on a player": lambda x, y: jnp.where(x[0] > 0, x, 2 * x) @ A @ y,
     "rounded": lambda x, y: x @ A @ y + jnp.sum(x.astype(int)),
     "a gradient of its own": lambda x, y: jnp.sum(liar(x)) + x @ A @ y,
+    "fewer digits": lambda x, y: jax.lax.reduce_precision(x, 8, 1) @ A @ y,
+    "half precision": lambda x, y: x.astype("bfloat16").astype(float) @ A @ y,
     "exponential": lambda x, y: jnp.exp(x) @ A @ y,
     "negative power": lambda x, y: x @ A @ y + 1 / x[0],
 }

@@ -115,7 +115,11 @@ class RestartedPDHG(AbstractSolver):
     def init(self, game: AbstractGame, players: PyTree, data: PyTree = None) -> RestartedPDHGState:
         operator = game.operator(players, data)
         here = Point(_tree.variables(players), operator)
-        step_size = _SAFETY / _operator_norm(game, players, operator, data)
+        norm, force = _operator_norm(game, players, operator, data), _tree.norm(operator)
+        # Without coupling every step size is safe: one that leads far beyond the players is as good
+        # as any on bounded sets, and elsewhere there is no solution.
+        far = 100 * jnp.maximum(_tree.norm(players), 1) / jnp.where(force > 0, force, 1)
+        step_size = jnp.where(norm > 0, _SAFETY / jnp.where(norm > 0, norm, 1), far)
         zero = jnp.zeros_like(step_size)
         return RestartedPDHGState(
             step_size=step_size,
@@ -276,8 +280,7 @@ def _operator_norm(
         return turned, _tree.norm(turned) / _tree.norm(direction)
 
     _, estimates = jax.lax.scan(probe, direction, None, length=_PROBES)
-    largest = jnp.max(jnp.where(jnp.isfinite(estimates), estimates, 0))
-    return jnp.where(largest > 0, largest, 1)
+    return jnp.max(jnp.where(jnp.isfinite(estimates), estimates, 0))
 
 
 def example() -> RestartedPDHG:
