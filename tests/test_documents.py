@@ -60,7 +60,7 @@ def test_a_table_is_complete(document: str, kind: type) -> None:
     concrete = {name for name in wanted if not name.startswith("Abstract")}
     assert concrete
     missing = {name for name in concrete if not re.search(rf"\b{name}\(", rows)}
-    assert not missing
+    assert not missing, f"no row of a table in {document} for {sorted(missing)}"
 
 
 def test_links_between_documents_lead_somewhere() -> None:
