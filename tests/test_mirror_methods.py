@@ -14,6 +14,7 @@ from jaxtyping import Array, Float
 from scipy.special import softmax
 
 import minimax as mm
+from minimax._solvers._mean import Mean
 from tests.iterates import iterates, outputs
 from tests.strategies import fractions, plant, seeds
 
@@ -311,3 +312,18 @@ def test_a_step_size_is_one_finite_number_above_zero(method, step_size, as_users
     """And nothing else."""
     with pytest.raises(mm.GameError, match="step_size is .*: expected one finite number > 0"):
         method(step_size)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_mean_of_many_points_is_in_their_set(dtype):
+    """5000 points of a simplex: the mean is in it up to a few roundings, and is the mean."""
+    points = np.random.default_rng(0).dirichlet(np.ones(10), size=5000)
+    points = jnp.asarray(points, dtype)
+
+    def body(mean, at):
+        k, point = at
+        return mean.including(point, 1 / (k + 1)), None
+
+    mean, _ = jax.lax.scan(body, Mean.at(points[0]), (jnp.arange(5000), points))
+    exact, eps = np.asarray(points, float).mean(axis=0), float(jnp.finfo(dtype).eps)
+    np.testing.assert_allclose(np.asarray(mean.value, float), exact, rtol=4 * eps)

@@ -6,9 +6,9 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Int, PyTree
 
-from minimax import _tree
 from minimax._errors import GameError, is_known
 from minimax._game import AbstractGame
+from minimax._solvers._mean import Mean
 from minimax._solvers._wrapper import AbstractWrapper
 from minimax._solvers.base import AbstractSolver
 from minimax._solvers.extra_gradient import ExtraGradient
@@ -18,7 +18,7 @@ class AveragedState(NamedTuple):
     """`inner`: the state of the inner solver; `average`: of its iterates; `steps`: how many."""
 
     inner: PyTree
-    average: PyTree
+    average: Mean
     steps: Int[Array, ""]
 
 
@@ -58,7 +58,7 @@ class Averaged(AbstractWrapper):
 
     def init(self, game: AbstractGame, players: PyTree, data: PyTree = None) -> AveragedState:
         inner = self.solver.init(game, players, data)
-        return AveragedState(inner, players, jnp.zeros((), int))
+        return AveragedState(inner, Mean.at(players), jnp.zeros((), int))
 
     def step(
         self, game: AbstractGame, players: PyTree, state: AveragedState, data: PyTree = None
@@ -67,12 +67,12 @@ class Averaged(AbstractWrapper):
         steps = state.steps + 1
         weight = (self.power + 1) / (steps + self.power)
         reported = self.solver.output(players, inner)
-        average = _tree.toward(state.average, reported, weight)
+        average = state.average.including(reported, weight)
         return players, AveragedState(inner, average, steps)
 
     def output(self, players: PyTree, state: AveragedState) -> PyTree:
         del players
-        return state.average
+        return state.average.value
 
 
 def example() -> Averaged:

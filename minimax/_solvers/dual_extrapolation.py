@@ -8,6 +8,7 @@ from jaxtyping import Array, Float, Int, PyTree
 
 from minimax import _tree
 from minimax._game import AbstractGame
+from minimax._solvers._mean import Mean
 from minimax._solvers.base import AbstractSolver
 from minimax._step_size import as_step_size
 
@@ -18,7 +19,7 @@ class DualExtrapolationState(NamedTuple):
 
     first: PyTree
     operator: PyTree
-    average: PyTree
+    average: Mean
     steps: Int[Array, ""]
 
 
@@ -68,7 +69,7 @@ class DualExtrapolation(AbstractSolver):
     ) -> DualExtrapolationState:
         del game, data
         nothing = _tree.scale(0, _tree.variables(players))
-        return DualExtrapolationState(players, nothing, players, jnp.zeros((), int))
+        return DualExtrapolationState(players, nothing, Mean.at(players), jnp.zeros((), int))
 
     def step(
         self,
@@ -82,7 +83,7 @@ class DualExtrapolation(AbstractSolver):
         # The average of F with a step size that grows is their sum with one that does not, but a
         # regulariser grows with it as it must, and half precision does not overflow.
         operator = _tree.toward(state.operator, game.operator(ahead, data), 1 / steps)
-        average = _tree.toward(state.average, ahead, 1 / steps)
+        average = state.average.including(ahead, 1 / steps)
         players = game.prox_step(state.first, operator, steps * self.step_size)
         return players, DualExtrapolationState(state.first, operator, average, steps)
 
@@ -92,7 +93,7 @@ class DualExtrapolation(AbstractSolver):
 
     def output(self, players: PyTree, state: DualExtrapolationState) -> PyTree:
         del players
-        return state.average
+        return state.average.value
 
 
 def example() -> DualExtrapolation:

@@ -6,8 +6,8 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PyTree
 
-from minimax import _tree
 from minimax._game import AbstractGame
+from minimax._solvers._mean import Mean
 from minimax._solvers.base import AbstractSolver
 from minimax._step_size import as_step_size
 
@@ -15,7 +15,7 @@ from minimax._step_size import as_step_size
 class MirrorProxState(NamedTuple):
     """`average`: of the midpoints; `steps`: how many there are."""
 
-    average: PyTree
+    average: Mean
     steps: Int[Array, ""]
 
 
@@ -65,7 +65,7 @@ class MirrorProx(AbstractSolver):
 
     def init(self, game: AbstractGame, players: PyTree, data: PyTree = None) -> MirrorProxState:
         del game, data
-        return MirrorProxState(players, jnp.zeros((), int))
+        return MirrorProxState(Mean.at(players), jnp.zeros((), int))
 
     def step(
         self, game: AbstractGame, players: PyTree, state: MirrorProxState, data: PyTree = None
@@ -73,7 +73,7 @@ class MirrorProx(AbstractSolver):
         midpoint = game.prox_step(players, game.operator(players, data), self.step_size)
         players = game.prox_step(players, game.operator(midpoint, data), self.step_size)
         steps = state.steps + 1
-        return players, MirrorProxState(_tree.toward(state.average, midpoint, 1 / steps), steps)
+        return players, MirrorProxState(state.average.including(midpoint, 1 / steps), steps)
 
     def evaluations(self, steps: Int[Array, ""], state: PyTree) -> Int[Array, ""]:
         del state
@@ -81,7 +81,7 @@ class MirrorProx(AbstractSolver):
 
     def output(self, players: PyTree, state: MirrorProxState) -> PyTree:
         del players
-        return state.average
+        return state.average.value
 
 
 def example() -> MirrorProx:

@@ -6,8 +6,8 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PyTree
 
-from minimax import _tree
 from minimax._game import AbstractGame
+from minimax._solvers._mean import Mean
 from minimax._solvers.base import AbstractSolver
 from minimax._step_size import as_step_size
 
@@ -17,7 +17,7 @@ class OptimisticMirrorDescentState(NamedTuple):
     that have been played; `steps`: how many."""
 
     centre: PyTree
-    average: PyTree
+    average: Mean
     steps: Int[Array, ""]
 
 
@@ -72,7 +72,7 @@ class OptimisticMirrorDescent(AbstractSolver):
         self, game: AbstractGame, players: PyTree, data: PyTree = None
     ) -> OptimisticMirrorDescentState:
         del game, data
-        return OptimisticMirrorDescentState(players, players, jnp.zeros((), int))
+        return OptimisticMirrorDescentState(players, Mean.at(players), jnp.zeros((), int))
 
     def step(
         self,
@@ -83,7 +83,7 @@ class OptimisticMirrorDescent(AbstractSolver):
     ) -> tuple[PyTree, OptimisticMirrorDescentState]:
         operator = game.operator(players, data)
         steps = state.steps + 1
-        average = _tree.toward(state.average, players, 1 / steps)
+        average = state.average.including(players, 1 / steps)
         centre = game.prox_step(state.centre, operator, self.step_size)
         players = game.prox_step(centre, operator, self.step_size)
         return players, OptimisticMirrorDescentState(centre, average, steps)
@@ -94,7 +94,7 @@ class OptimisticMirrorDescent(AbstractSolver):
 
     def output(self, players: PyTree, state: OptimisticMirrorDescentState) -> PyTree:
         del players
-        return state.average
+        return state.average.value
 
 
 def example() -> OptimisticMirrorDescent:
