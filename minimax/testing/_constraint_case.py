@@ -29,7 +29,7 @@ class ConstraintCase:
     """A constraint, the shapes of the leaves it is tried on, and what is meant by it: how far a
     leaf misses the set, and the value of a regulariser, said independently of it."""
 
-    constraint: mm.AbstractConstraint
+    constraint: Any  # an instance of mm.AbstractConstraint
     shapes: Sequence[tuple[int, ...]] | None = None
     violation: Callable[[Any, float], float] | None = None
     meant: Callable[[Any], float] | None = None
