@@ -7,6 +7,9 @@ import jaxtyping
 import pytest
 from hypothesis import HealthCheck, settings
 
+# The laws are asserted there.
+pytest.register_assert_rewrite("minimax.testing")
+
 # Few examples, because every new shape compiles. Each run draws the same ones;
 # `pytest --hypothesis-profile=explore` draws others.
 shared: dict[str, Any] = dict(

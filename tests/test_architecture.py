@@ -21,7 +21,7 @@ FLOORS = """_errors _polynomial
     _loop
     _solve
     __init__
-    _cli
+    _cli testing
     __main__"""
 # These put their siblings together.
 WRAPPERS = {

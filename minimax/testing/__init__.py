@@ -1,0 +1,36 @@
+r"""The laws that hold of every constraint, to be held against one's own.
+
+They are what the tests of this library hold its own against. Not imported by `import minimax`,
+because they need hypothesis: `pip install "minimax-jax[test]"`.
+
+```python
+>>> import jax.numpy as jnp
+>>> import minimax as mm
+>>> import minimax.testing
+>>> class Tail(mm.AbstractSet):
+...     "At least so much in every entry."
+...     least: float
+...     def project(self, point):
+...         return jnp.maximum(point, self.least)
+>>> minimax.testing.check_constraint(Tail(0.5))
+>>> class Wrong(Tail):
+...     def project(self, point):
+...         return jnp.where(point < self.least, self.least + 0.1, point)
+>>> minimax.testing.check_constraint(Wrong(0.5))
+Traceback (most recent call last):
+  ...
+AssertionError: a projection is the nearest feasible point: ⟨x - Px, u - Px⟩ <= 0 ...
+
+```
+"""
+
+try:
+    import hypothesis as hypothesis
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        'minimax.testing needs hypothesis: pip install "minimax-jax[test]"', name=error.name
+    ) from error
+
+from minimax.testing.constraints import ConstraintCase as ConstraintCase
+from minimax.testing.constraints import check_constraint as check_constraint
+from minimax.testing.constraints import constraint_laws as constraint_laws
