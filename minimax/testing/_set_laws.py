@@ -362,7 +362,7 @@ def no_axis_takes_the_whole_leaf_as_one_vector(subject: ConstraintCase):
     constraint, alone = with_axis(subject.constraint, None), subject.constraint
     if not fits(alone, (6,)):
         return  # it has another length
-    x, d = project(alone, draw(2, (2, 3), 2.0)), draw(3, (2, 3), 2.0)
+    x, d = project(alone, draw(2, (2, 3), 2.0)), -draw(3, (2, 3), 20.0)
     for step_size in (0.0, 1.0):  # of which the first projects
         expected = prox_step(alone, x.ravel(), d.ravel(), step_size).reshape(2, 3)
         whole = prox_step(constraint, x, d, step_size)
