@@ -276,7 +276,7 @@ def _are_linear(replies: _Replies) -> list[bool]:
     everything = [[True]] * len(jax.tree.leaves(point))
     payoffs = degrees(replies.value, point, everything)
     slopes = iter(degrees(replies.operator, point, everything))
-    flat = [all(next(slopes)[0] == 0 for _ in own) for own in point]
+    flat = [all([next(slopes)[0] == 0 for _ in own]) for own in point]
     return [degree[0] <= 1 and is_flat for degree, is_flat in zip(payoffs, flat, strict=True)]
 
 

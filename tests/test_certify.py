@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from jaxtyping import Array, Float, PyTree
 from scipy.optimize import linprog
 
-import games.robust_regression as robust_regression
 import minimax as mm
+from minimax._rounding import rounded
 from tests.strategies import Network, flat, seeds
 
 
@@ -291,12 +291,69 @@ def test_it_takes_networks_and_the_players_of_a_solution():
     assert found.kind == "interval" and found.upper <= 1e-4
 
 
-def test_robust_regression_is_certified():
-    """The game of the README: payoff convex-concave, solved by the library."""
-    example = robust_regression.example()
-    solution = mm.solve(example.game, example.players, example.solver)
-    found = mm.certify(example.game, solution.players)
-    assert found.lower <= found.upper
+def bound_on_rounding(function, *arrays, errors=None):
+    """What `function` gives, and how far that may be from the truth."""
+    none = [jnp.zeros(x.shape) for x in arrays]
+    found = jax.jit(lambda *x: tuple(rounded(lambda *x: [function(*x)], x, errors or none)[:2]))(
+        *arrays
+    )
+    return tuple(np.asarray(each[0], np.longdouble) for each in found)
+
+
+@pytest.mark.parametrize("x64", [False, True])
+def test_powers_and_elementary_functions_are_no_further_off(x64):
+    """Against extended precision, where the machine's functions are at their worst."""
+    rng = np.random.default_rng(0)
+    near_one, unit, wide = rng.uniform([[0.9], [-1], [-80]], [[1.1], [1], [80]], (3, 500))
+    cases = [
+        (lambda x: x**100, near_one),
+        (lambda x: x**-100, near_one),
+        (jnp.exp2, wide),
+        (jnp.sinh, wide),
+        (jnp.cosh, wide),
+        (jnp.exp, wide),
+        (jnp.log1p, unit),
+        (jnp.arctanh, unit),
+    ]
+    powers = {0: lambda x: x**100, 1: lambda x: 1 / x**100}
+    with jax.enable_x64(x64):
+        for i, (function, numbers) in enumerate(cases):
+            x = jnp.asarray(numbers, float)
+            exact = powers.get(i) or getattr(np, function.__name__)
+            value, error = bound_on_rounding(function, x)
+            truth = exact(np.asarray(x, np.longdouble))
+            assert np.all(np.abs(value - truth) <= error), (
+                i,
+                np.max(np.abs(value - truth) / error),
+            )
+
+
+def test_doubt_is_not_lost_in_booleans_and_whole_numbers():
+    """Where rounding may have changed a choice, the error of the chosen is that of either."""
+    x, errors = jnp.array([1e-9, 0.5]), [jnp.array([1e-6, 1e-6])]
+    table = jnp.array([3.0, 7.0])
+    _, error = bound_on_rounding(
+        lambda x: jnp.where((x > 0) & ~(x > 1), 3.0, 7.0), x, errors=errors
+    )
+    assert error[0] >= 4 and error[1] == 0
+    _, error = bound_on_rounding(lambda x: 2.0 * (x + 1).astype(int), x, errors=errors)
+    assert error[0] == np.inf and error[1] <= 1e-6
+    _, error = bound_on_rounding(lambda x: table[(x[0] + 1).astype(int)] + x, x, errors=errors)
+    assert np.all(error == np.inf)
+    _, error = bound_on_rounding(lambda x: table[(x[1] + 1).astype(int)] + x, x, errors=errors)
+    assert np.all(error <= 2e-6)
+
+
+def test_operations_that_err_by_an_unknown_amount_make_an_estimate():
+    found = mm.certify(
+        mm.Game(
+            lambda p: p[0] * jax.scipy.special.gammaln(3 + p[1]), constraints=mm.Box(-1.0, 1.0)
+        ),
+        (0.3, 0.2),
+        pairs=0,
+        max_steps=0,
+    )
+    assert found.kind == "estimate" and "lgamma" in found.message
 
 
 def test_errors_say_what_to_do(as_users_run_it: Any):
