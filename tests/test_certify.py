@@ -164,6 +164,57 @@ def test_the_linearised_bound_alone_would_be_false():
     assert found.lower > 0 or found.counterexample is not None
 
 
+@pytest.mark.parametrize("constraint", [None, mm.NonNegative()])
+def test_convexity_is_probed_where_players_are_free(constraint):
+    """A saddle point of -x² + y² that is none: no set bounds it, and its gradient vanishes."""
+    game = mm.Game(lambda p: -(p[0] ** 2) + p[1] ** 2, constraints=(constraint, None))
+    found = mm.certify(game, (0.0, 0.0), max_steps=2, pairs=8)
+    assert found.kind == "not certifiable" and found.upper == math.inf
+    assert "not convex" in found.message
+
+
+class Hidden(mm.AbstractGame):
+    """Concave, below the rounding of the payoff but not of its gradient."""
+
+    offset: Array
+    curvature: Array
+    constraints = mm.Box(-1.0, 1.0)
+    roles = ("min", "max")
+
+    def payoff(self, players, data=None):
+        return self.offset - self.curvature * players[0] ** 2 + 0 * players[1]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "offset", "curvature"),
+    [("float16", 1.0, 0.02), ("float32", 1e4, 0.02), ("float32", 1e8, 1.0), ("float64", 0, 1e-50)],
+)
+def test_no_offset_hides_that_a_payoff_is_not_convex(dtype, offset, curvature):
+    with jax.enable_x64(dtype == "float64"):
+        zero = jnp.zeros((), dtype)
+        game = Hidden(jnp.asarray(offset, dtype), jnp.asarray(curvature, dtype))
+        found = mm.certify(game, (zero, zero), max_steps=2, pairs=8)
+    assert found.kind == "not certifiable" and "not convex" in found.message
+    assert found.upper == math.inf and found.lower <= curvature
+
+
+def test_what_rounding_hides_from_the_probes_is_added():
+    """(x + 10⁷) - 10⁷ knows x to a digit at most: what is concave is not seen,
+    and not certified either."""
+    big = jnp.asarray(1e7, "float32")
+    game = mm.Game(
+        lambda p: -0.1 * p[0] * ((p[0] + big) - big) + 0 * p[1], constraints=mm.Box(-1.0, 1.0)
+    )
+    found = mm.certify(game, (0.0, 0.0), max_steps=2, pairs=8)
+    assert found.upper >= 0.1 >= found.lower
+
+
+def test_the_message_counts_the_pairs_that_were_looked_at():
+    game = mm.Game(lambda p: p[0] ** 2 - p[1] ** 2, constraints=mm.Box(-1.0, 1.0))
+    found = mm.certify(game, (0.5, 0.0), max_steps=2, pairs=0)
+    assert found.kind == "interval" and "at 0 pairs" in found.message
+
+
 def test_players_that_are_not_feasible_or_not_finite_are_told():
     """With place, constraint and remedy; nothing is projected in silence."""
     game = quadratic(3, 1.0)
@@ -349,7 +400,7 @@ def test_operations_that_err_by_an_unknown_amount_make_an_estimate():
         mm.Game(
             lambda p: p[0] * jax.scipy.special.gammaln(3 + p[1]), constraints=mm.Box(-1.0, 1.0)
         ),
-        (0.3, 0.2),
+        (-0.3, 0.2),
         pairs=0,
         max_steps=0,
     )
