@@ -21,14 +21,12 @@ from minimax._check import check_fits
 from minimax._constraints.base import AbstractCompactSet, AbstractConstraint, AbstractRegularizer
 from minimax._errors import GameError, is_known
 from minimax._game import AbstractGame
+from minimax._metrics._feasible import rounding_of_projection
 from minimax._metrics.natural_residual import NaturalResidual
 from minimax._players import as_players
 from minimax._polynomial import degrees
 from minimax._roles import sign_of_each
 from minimax._rounding import rounded
-
-_BLUR = 8
-"""Up to so many units in the last place projected points are off their sets."""
 
 
 def certify(
@@ -235,7 +233,7 @@ def _measured(
         worst=worst,
         looked_at=looked_at,
         residual=NaturalResidual()(game, players, data),
-        outside=[_outside(x, p) for x, p in zip(leaves, projected, strict=True)],
+        outside=[_outside(*each) for each in zip(leaves, projected, constraints, strict=True)],
         finite=functools.reduce(jnp.logical_and, [jnp.all(jnp.isfinite(x)) for x in numbers]),
         replies=replies,
         is_linear=all(linear),
@@ -453,7 +451,7 @@ def _blur(x: Array, constraint: AbstractConstraint | None) -> Array:
     """How far a projected leaf may be off its set."""
     if constraint is None:
         return jnp.zeros(())
-    return _BLUR * jnp.finfo(x.dtype).eps * jnp.max(jnp.abs(x), initial=0)
+    return rounding_of_projection(x, constraint.project(x), constraint)
 
 
 def _linearised(
@@ -725,13 +723,11 @@ def _unit(direction: list[Array]) -> list[Array]:
     return _tree.scale(1 / jnp.maximum(_tree.norm(direction), 1e-30), direction)
 
 
-def _outside(point: Array, projected: Array) -> Array:
+def _outside(x: Array, projected: Array, constraint: AbstractConstraint | None) -> Array:
     """How far a point is off its set, beyond the rounding of a projection."""
-    scale = jnp.max(jnp.abs(point), initial=0)
-    apart = jnp.abs(point - projected)
-    return jnp.max(
-        jnp.where(apart <= 2 * _BLUR * jnp.finfo(point.dtype).eps * scale, 0, apart), initial=0
-    )
+    apart = jnp.abs(x - projected)
+    tolerance = rounding_of_projection(x, projected, constraint)
+    return jnp.max(jnp.where(apart <= tolerance, 0, apart), initial=0)
 
 
 def _norm(x: Array) -> Array:

@@ -227,6 +227,16 @@ def test_players_that_are_not_feasible_or_not_finite_are_told():
     assert "NaN" in found.message
 
 
+def test_a_large_entry_does_not_excuse_a_small_one():
+    """180 is not in [0, 1], whatever stands beside it: not for metrics either."""
+    box = mm.Box(jnp.array([-1e8, 0.0]), jnp.array([1e8, 1.0]))
+    game = mm.Game(lambda p: p[0][1] * p[1] + 0 * p[0][0], constraints=(box, mm.Box(-1.0, 1.0)))
+    players = (jnp.array([1e8, 180.0]), 0.5)
+    assert mm.certify(game, players, pairs=0, max_steps=0).kind == "not certifiable"
+    assert float(mm.DualityGap()(game, players)) == math.inf
+    assert math.isfinite(float(mm.DualityGap()(game, (jnp.array([1e8, 1.0]), 0.5))))
+
+
 def test_free_players_have_a_lower_bound_and_a_residual():
     """xᵀAy without sets: the gap is infinite but at the solution."""
     game = mm.Game(lambda p: p[0] @ p[1] - p[1] @ p[1] / 2)
