@@ -21,14 +21,12 @@ from minimax._check import check_fits
 from minimax._constraints.base import AbstractCompactSet, AbstractConstraint, AbstractRegularizer
 from minimax._errors import GameError, is_known
 from minimax._game import AbstractGame
+from minimax._metrics._feasible import rounding_of_projection
 from minimax._metrics.natural_residual import NaturalResidual
 from minimax._players import as_players
 from minimax._polynomial import degrees
 from minimax._roles import sign_of_each
 from minimax._rounding import rounded
-
-_BLUR = 8
-"""Up to so many units in the last place projected points are off their sets."""
 
 
 def certify(
@@ -58,7 +56,9 @@ def certify(
       points, and the certificate says so.
     - Both leave room for rounding, by a running error analysis of the program of payoff and
       gradient, to first order. What an elementary function of the machine may err is taken to be 8
-      units in the last place. Operations that it does not know make the certificate an estimate.
+      units in the last place, and more for powers and exponentials. What is below rounding where
+      convexity was probed is added to the upper bound. Operations that it does not know make the
+      certificate an estimate.
 
     The bounds are for the feasible players nearest to those given, which may be a rounding error
     away.
@@ -100,7 +100,7 @@ def certify(
             "certify was called under jit or vmap: expected numbers that can be looked at. Inside "
             "compiled code take a metric, such as mm.DualityGap() or mm.NaturalResidual()."
         )
-    return _worded(_measured(game, players, data, pairs, max_steps), pairs)
+    return _worded(_measured(game, players, data, pairs, max_steps))
 
 
 class _Side(NamedTuple):
@@ -174,9 +174,12 @@ class _Bounds(NamedTuple):
 
 
 class _Pair(NamedTuple):
-    """Two points a and b, and by how much the payoff at a is below its tangent at b."""
+    """Two points a and b; by how much the payoff at one is below its tangent at the other, beyond
+    rounding; how much of that rounding may hide; and whether they are two points with numbers."""
 
     deficit: Array
+    hidden: Array
+    counts: Array
     a: list[Array]
     b: list[Array]
 
@@ -186,6 +189,7 @@ class _Measured(NamedTuple):
 
     bounds: list[_Bounds]
     worst: list[_Pair]
+    looked_at: Array
     residual: Array
     outside: list[Array]
     finite: Array
@@ -220,15 +224,16 @@ def _measured(
     unknown: set[str] = set()
     here = replies.present()
     reply = _best_replies(replies, 0 if all(linear) and bounded else max_steps)
-    pairs = 0 if all(linear) or not bounded else pairs
-    bounds, worst = _compared(replies, here, reply, pairs, linear, unknown)
+    pairs = 0 if all(linear) else pairs
+    bounds, worst, looked_at = _compared(replies, here, reply, pairs, linear, unknown)
     projected = jax.tree.leaves(_tree.variables(game.project(players)))
     numbers = [*leaves, *jax.tree.leaves((game.operator(players, data), game.value(players, data)))]
     return _Measured(
         bounds=bounds,
         worst=worst,
+        looked_at=looked_at,
         residual=NaturalResidual()(game, players, data),
-        outside=[_outside(x, p) for x, p in zip(leaves, projected, strict=True)],
+        outside=[_outside(*each) for each in zip(leaves, projected, constraints, strict=True)],
         finite=functools.reduce(jnp.logical_and, [jnp.all(jnp.isfinite(x)) for x in numbers]),
         replies=replies,
         is_linear=all(linear),
@@ -276,7 +281,7 @@ def _are_linear(replies: _Replies) -> list[bool]:
     everything = [[True]] * len(jax.tree.leaves(point))
     payoffs = degrees(replies.value, point, everything)
     slopes = iter(degrees(replies.operator, point, everything))
-    flat = [all(next(slopes)[0] == 0 for _ in own) for own in point]
+    flat = [all([next(slopes)[0] == 0 for _ in own]) for own in point]
     return [degree[0] <= 1 and is_flat for degree, is_flat in zip(payoffs, flat, strict=True)]
 
 
@@ -446,7 +451,7 @@ def _blur(x: Array, constraint: AbstractConstraint | None) -> Array:
     """How far a projected leaf may be off its set."""
     if constraint is None:
         return jnp.zeros(())
-    return _BLUR * jnp.finfo(x.dtype).eps * jnp.max(jnp.abs(x), initial=0)
+    return rounding_of_projection(x, constraint.project(x), constraint)
 
 
 def _linearised(
@@ -476,13 +481,20 @@ def _linearised(
 
 def _compared(
     replies: _Replies, here: Point, reply: Point, pairs: int, linear: list[bool], unknown: set[str]
-) -> tuple[list[_Bounds], list[_Pair]]:
-    """What the replies gain, what no reply can gain where payoffs are convex, and the worst pairs
-    of points: the players and the replies first, then those that are drawn.
+) -> tuple[list[_Bounds], list[_Pair], Array]:
+    """What the replies gain, what no reply can gain where payoffs are convex, the worst pairs of
+    points: the players and the replies first, then those that are drawn; and how many there were.
 
     One loop for all, since everything is the same look at two points, and compiled once.
     """
-    none = [_Pair(jnp.zeros(()), b, b) for b in here]
+    kinds = [
+        jnp.result_type(jnp.float32, payoff.dtype, *own)
+        for payoff, own in zip(eqx.filter_eval_shape(replies.value, here), here, strict=True)
+    ]
+    none = [
+        _Pair(jnp.zeros((), kind), jnp.zeros((), kind), jnp.zeros((), int), b, b)
+        for kind, b in zip(kinds, here, strict=True)
+    ]
 
     def compare(
         worst: list[_Pair], at: tuple[Array, Array]
@@ -494,12 +506,8 @@ def _compared(
         views = jax.lax.map(lambda point: _view(replies, point, unknown), both)
         at_a, at_b = (jax.tree.map(lambda x, i=i: x[i], views) for i in (0, 1))
         worst = [
-            _worse(
-                worst[i],
-                _Pair(_deficit(i, a, b, at_a, at_b).astype("float32"), a[i], b[i]),
-                _Pair(_deficit(i, b, a, at_b, at_a).astype("float32"), b[i], a[i]),
-            )
-            for i in range(len(here))
+            _worse(worst[i], _looked_at(i, a[i], b[i], at_a, at_b, kind, bool(unknown)))
+            for i, kind in enumerate(kinds)
         ]
         bounds = [_bounds(i, at_b, at_a, linear[i]) for i in range(len(here))]
         costs = [jnp.minimum(_most(i, at_a), _most(i, at_b)) for i in range(len(here))]
@@ -508,11 +516,20 @@ def _compared(
     keys = jax.random.split(jax.random.key(0), 1 + pairs)
     worst, (bounds, costs) = jax.lax.scan(compare, none, (jnp.arange(1 + pairs), keys))
     # Each point that was looked at is a reply, though most are poor ones.
-    first = [
-        each._replace(lower=jnp.maximum(each.lower[0], each.least[0] - jnp.min(cost)))
-        for each, cost in zip(bounds, costs, strict=True)
+    bounds = jax.tree.map(lambda x: x[0], bounds)
+    if not pairs:
+        worst = none
+    bounds = [
+        each._replace(
+            lower=jnp.maximum(each.lower, each.least - jnp.min(cost)),
+            upper=each.upper + (0 if is_linear else pair.hidden),
+            rounding=each.rounding + (0 if is_linear else pair.hidden),
+        )
+        for each, cost, pair, is_linear in zip(bounds, costs, worst, linear, strict=True)
     ]
-    return jax.tree.map(lambda x: x if x.ndim == 0 else x[0], first), worst if pairs else none
+    counts = [pair.counts for pair, is_linear in zip(worst, linear, strict=True) if not is_linear]
+    looked_at = functools.reduce(jnp.minimum, counts) if counts else jnp.zeros((), int)
+    return bounds, worst, looked_at
 
 
 def _most(i: int, view: _View) -> Array:
@@ -546,25 +563,69 @@ def _bounds(i: int, here: _View, there: _View, is_linear: bool) -> _Bounds:
     )
 
 
-def _deficit(i: int, a: Point, b: Point, at_a: _View, at_b: _View) -> Array:
-    r"""$f(b) + \langle \nabla f(b), a - b\rangle - f(a)$ for side i, beyond rounding: positive
-    only where f is not convex."""
+def _looked_at(
+    i: int, a: list[Array], b: list[Array], at_a: _View, at_b: _View, kind: Any, careful: bool
+) -> _Pair:
+    r"""What two points say of the payoff of side i, by its values,
+    $f(a) - f(b) - \langle \nabla f(b), a - b\rangle$ and the same with a and b exchanged, and by
+    its slopes: the sum of both is $\langle \nabla f(a) - \nabla f(b), a - b\rangle$, which no
+    offset of the payoff harms. All are at least 0 where f is convex."""
+    forward, forward_error = _above_tangent(i, a, b, at_a, at_b, kind)
+    backward, backward_error = _above_tangent(i, b, a, at_b, at_a, kind)
+    turn, turn_error = _turn(i, a, b, at_a, at_b, kind, careful)
+    found = jnp.stack([forward, backward, turn / 2])
+    errors = jnp.stack([forward_error, backward_error, turn_error / 2])
+    known = jnp.isfinite(found) & jnp.isfinite(errors)
+    deficit = jnp.max(jnp.where(known, -found - errors, 0), initial=0)
+    # What one of them has seen to be convex needs no other.
+    seen = jnp.any(known & (found >= errors))
+    hidden = jnp.where(seen, 0, jnp.min(jnp.where(known, errors - found, jnp.inf)))
+    counts = jnp.any(known) & (_tree.largest(_tree.subtract(a, b)) > 0)
+    hidden = jnp.where(counts, hidden, 0)
+    return _Pair(deficit, hidden, counts.astype(int), a, b)
+
+
+def _above_tangent(
+    i: int, a: list[Array], b: list[Array], at_a: _View, at_b: _View, kind: Any
+) -> tuple[Array, Array]:
+    """By how much the payoff at a is above its tangent at b, and the rounding of that."""
     terms, errors = [], []
-    for x, y, slope, error in zip(a[i], b[i], at_b.slopes[i], at_b.slope_errors[i], strict=True):
+    for x, y, slope, error in zip(a, b, at_b.slopes[i], at_b.slope_errors[i], strict=True):
         unit = (x.size + 8) * jnp.finfo(x.dtype).eps
+        x, y, slope, error = (each.astype(kind) for each in (x, y, slope, error))
         terms.append(jnp.sum(slope * (x - y)))
-        size = jnp.abs(slope) * (jnp.abs(x) + jnp.abs(y))
-        errors.append(jnp.sum(error * jnp.abs(x - y) + unit * size))
-    one, other = at_a.payoffs[i], at_b.payoffs[i]
-    errors.append(at_a.payoff_errors[i] + at_b.payoff_errors[i])
-    errors.append(64 * jnp.finfo(one.dtype).eps * (jnp.abs(one) + jnp.abs(other)))
-    found = other + _sum(terms) - one - _sum(errors)
-    return jnp.where(jnp.isfinite(found), found, 0)
+        errors.append(jnp.sum((error + unit * jnp.abs(slope)) * jnp.abs(x - y)))
+        errors.append(jnp.asarray(x.size * jnp.finfo(kind).tiny, kind))
+    one, other = at_a.payoffs[i].astype(kind), at_b.payoffs[i].astype(kind)
+    errors.append(at_a.payoff_errors[i].astype(kind) + at_b.payoff_errors[i].astype(kind))
+    errors.append(64 * jnp.finfo(at_a.payoffs[i].dtype).eps * (jnp.abs(one) + jnp.abs(other)))
+    return one - other - _sum(terms), _sum(errors)
 
 
-def _worse(*pairs: _Pair) -> _Pair:
-    return functools.reduce(
-        lambda one, other: _tree.where(other.deficit > one.deficit, other, one), pairs
+def _turn(
+    i: int, a: list[Array], b: list[Array], at_a: _View, at_b: _View, kind: Any, careful: bool
+) -> tuple[Array, Array]:
+    """How far slopes turn towards where one goes from b to a, and the rounding of that."""
+    terms, errors = [], []
+    for j, (x, y) in enumerate(zip(a, b, strict=True)):
+        unit = (x.size + 8) * jnp.finfo(x.dtype).eps
+        x, y = x.astype(kind), y.astype(kind)
+        change = at_a.slopes[i][j].astype(kind) - at_b.slopes[i][j].astype(kind)
+        error = at_a.slope_errors[i][j].astype(kind) + at_b.slope_errors[i][j].astype(kind)
+        if careful:  # there is more rounding than is known
+            slopes = jnp.abs(at_a.slopes[i][j]) + jnp.abs(at_b.slopes[i][j])
+            error += 64 * jnp.finfo(slopes.dtype).eps * slopes.astype(kind)
+        terms.append(jnp.sum(change * (x - y)))
+        errors.append(jnp.sum((error + unit * jnp.abs(change)) * jnp.abs(x - y)))
+        errors.append(jnp.asarray(x.size * jnp.finfo(kind).tiny, kind))
+    return _sum(terms), _sum(errors)
+
+
+def _worse(one: _Pair, other: _Pair) -> _Pair:
+    """The pair that is further from convex; what was hidden at either; how many there were."""
+    worse = _tree.where(other.deficit > one.deficit, other, one)
+    return worse._replace(
+        hidden=jnp.maximum(one.hidden, other.hidden), counts=one.counts + other.counts
     )
 
 
@@ -662,13 +723,11 @@ def _unit(direction: list[Array]) -> list[Array]:
     return _tree.scale(1 / jnp.maximum(_tree.norm(direction), 1e-30), direction)
 
 
-def _outside(point: Array, projected: Array) -> Array:
+def _outside(x: Array, projected: Array, constraint: AbstractConstraint | None) -> Array:
     """How far a point is off its set, beyond the rounding of a projection."""
-    scale = jnp.max(jnp.abs(point), initial=0)
-    apart = jnp.abs(point - projected)
-    return jnp.max(
-        jnp.where(apart <= 2 * _BLUR * jnp.finfo(point.dtype).eps * scale, 0, apart), initial=0
-    )
+    apart = jnp.abs(x - projected)
+    tolerance = rounding_of_projection(x, projected, constraint)
+    return jnp.max(jnp.where(apart <= tolerance, 0, apart), initial=0)
 
 
 def _norm(x: Array) -> Array:
@@ -682,8 +741,8 @@ def _sum(terms: list[Array]) -> Array:
 # What the numbers mean ----------------------------------------------------------------------------
 
 
-def _worded(found: _Measured, pairs: int) -> Certificate:
-    kind, message, upper_holds = _verdict(found, pairs)
+def _worded(found: _Measured) -> Certificate:
+    kind, message, upper_holds = _verdict(found)
     lower, upper, rounding = (
         math.fsum(float(getattr(bounds, name)) for bounds in found.bounds)
         for name in ("lower", "upper", "rounding")
@@ -707,7 +766,7 @@ def _counterexample(found: _Measured) -> tuple[PyTree, PyTree] | None:
     return None
 
 
-def _verdict(found: _Measured, pairs: int) -> tuple[Kind, str, bool]:
+def _verdict(found: _Measured) -> tuple[Kind, str, bool]:
     """What the numbers are, why, and whether the upper bound is one."""
     if not bool(found.finite):
         return (
@@ -737,6 +796,15 @@ def _verdict(found: _Measured, pairs: int) -> tuple[Kind, str, bool]:
                 False,
             )
     for side, bounds in zip(found.replies.sides, found.bounds, strict=True):
+        if float(bounds.lower) > float(bounds.upper):
+            beware = " (or rounds more than is estimated)" if found.unknown else ""
+            return (
+                "not certifiable",
+                f"The payoff is not convex{beware} for {' and '.join(side.places)}, its own "
+                "player: a reply gains more than any could if it were. Only the lower bound "
+                "holds.",
+                False,
+            )
         if not math.isfinite(bounds.upper):
             why = side.unbounded or f"the linearised payoff of {side.places[0]} has no bound"
             return (
@@ -757,7 +825,8 @@ def _verdict(found: _Measured, pairs: int) -> tuple[Kind, str, bool]:
         "the payoff is linear in each player's own variables, as its program proves"
         if found.is_linear
         else "the duality gap lies in between, provided that each payoff is convex for its own "
-        f"player: not proved, but not violated at {pairs} pairs of points"
+        f"player: not proved, but not violated beyond rounding at {int(found.looked_at)} pairs of "
+        "points"
     )
     if known:
         return "interval", f"{proviso[0].upper()}{proviso[1:]}.", True

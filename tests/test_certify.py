@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from jaxtyping import Array, Float, PyTree
 from scipy.optimize import linprog
 
-import games.robust_regression as robust_regression
 import minimax as mm
+from minimax._rounding import rounded
 from tests.strategies import Network, flat, seeds
 
 
@@ -164,6 +164,57 @@ def test_the_linearised_bound_alone_would_be_false():
     assert found.lower > 0 or found.counterexample is not None
 
 
+@pytest.mark.parametrize("constraint", [None, mm.NonNegative()])
+def test_convexity_is_probed_where_players_are_free(constraint):
+    """A saddle point of -x² + y² that is none: no set bounds it, and its gradient vanishes."""
+    game = mm.Game(lambda p: -(p[0] ** 2) + p[1] ** 2, constraints=(constraint, None))
+    found = mm.certify(game, (0.0, 0.0), max_steps=2, pairs=8)
+    assert found.kind == "not certifiable" and found.upper == math.inf
+    assert "not convex" in found.message
+
+
+class Hidden(mm.AbstractGame):
+    """Concave, below the rounding of the payoff but not of its gradient."""
+
+    offset: Array
+    curvature: Array
+    constraints = mm.Box(-1.0, 1.0)
+    roles = ("min", "max")
+
+    def payoff(self, players, data=None):
+        return self.offset - self.curvature * players[0] ** 2 + 0 * players[1]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "offset", "curvature"),
+    [("float16", 1.0, 0.02), ("float32", 1e4, 0.02), ("float32", 1e8, 1.0), ("float64", 0, 1e-50)],
+)
+def test_no_offset_hides_that_a_payoff_is_not_convex(dtype, offset, curvature):
+    with jax.enable_x64(dtype == "float64"):
+        zero = jnp.zeros((), dtype)
+        game = Hidden(jnp.asarray(offset, dtype), jnp.asarray(curvature, dtype))
+        found = mm.certify(game, (zero, zero), max_steps=2, pairs=8)
+    assert found.kind == "not certifiable" and "not convex" in found.message
+    assert found.upper == math.inf and found.lower <= curvature
+
+
+def test_what_rounding_hides_from_the_probes_is_added():
+    """(x + 10⁷) - 10⁷ knows x to a digit at most: what is concave is not seen,
+    and not certified either."""
+    big = jnp.asarray(1e7, "float32")
+    game = mm.Game(
+        lambda p: -0.1 * p[0] * ((p[0] + big) - big) + 0 * p[1], constraints=mm.Box(-1.0, 1.0)
+    )
+    found = mm.certify(game, (0.0, 0.0), max_steps=2, pairs=8)
+    assert found.upper >= 0.1 >= found.lower
+
+
+def test_the_message_counts_the_pairs_that_were_looked_at():
+    game = mm.Game(lambda p: p[0] ** 2 - p[1] ** 2, constraints=mm.Box(-1.0, 1.0))
+    found = mm.certify(game, (0.5, 0.0), max_steps=2, pairs=0)
+    assert found.kind == "interval" and "at 0 pairs" in found.message
+
+
 def test_players_that_are_not_feasible_or_not_finite_are_told():
     """With place, constraint and remedy; nothing is projected in silence."""
     game = quadratic(3, 1.0)
@@ -174,6 +225,16 @@ def test_players_that_are_not_feasible_or_not_finite_are_told():
     found = mm.certify(game, {"x": jnp.array([jnp.nan, 0.0]), "y": jnp.zeros(3)})
     assert (found.lower, found.upper, found.kind) == (0.0, math.inf, "not certifiable")
     assert "NaN" in found.message
+
+
+def test_a_large_entry_does_not_excuse_a_small_one():
+    """180 is not in [0, 1], whatever stands beside it: not for metrics either."""
+    box = mm.Box(jnp.array([-1e8, 0.0]), jnp.array([1e8, 1.0]))
+    game = mm.Game(lambda p: p[0][1] * p[1] + 0 * p[0][0], constraints=(box, mm.Box(-1.0, 1.0)))
+    players = (jnp.array([1e8, 180.0]), 0.5)
+    assert mm.certify(game, players, pairs=0, max_steps=0).kind == "not certifiable"
+    assert float(mm.DualityGap()(game, players)) == math.inf
+    assert math.isfinite(float(mm.DualityGap()(game, (jnp.array([1e8, 1.0]), 0.5))))
 
 
 def test_free_players_have_a_lower_bound_and_a_residual():
@@ -291,12 +352,69 @@ def test_it_takes_networks_and_the_players_of_a_solution():
     assert found.kind == "interval" and found.upper <= 1e-4
 
 
-def test_robust_regression_is_certified():
-    """The game of the README: payoff convex-concave, solved by the library."""
-    example = robust_regression.example()
-    solution = mm.solve(example.game, example.players, example.solver)
-    found = mm.certify(example.game, solution.players)
-    assert found.lower <= found.upper
+def bound_on_rounding(function, *arrays, errors=None):
+    """What `function` gives, and how far that may be from the truth."""
+    none = [jnp.zeros(x.shape) for x in arrays]
+    found = jax.jit(lambda *x: tuple(rounded(lambda *x: [function(*x)], x, errors or none)[:2]))(
+        *arrays
+    )
+    return tuple(np.asarray(each[0], np.longdouble) for each in found)
+
+
+@pytest.mark.parametrize("x64", [False, True])
+def test_powers_and_elementary_functions_are_no_further_off(x64):
+    """Against extended precision, where the machine's functions are at their worst."""
+    rng = np.random.default_rng(0)
+    near_one, unit, wide = rng.uniform([[0.9], [-1], [-80]], [[1.1], [1], [80]], (3, 500))
+    cases = [
+        (lambda x: x**100, near_one),
+        (lambda x: x**-100, near_one),
+        (jnp.exp2, wide),
+        (jnp.sinh, wide),
+        (jnp.cosh, wide),
+        (jnp.exp, wide),
+        (jnp.log1p, unit),
+        (jnp.arctanh, unit),
+    ]
+    powers = {0: lambda x: x**100, 1: lambda x: 1 / x**100}
+    with jax.enable_x64(x64):
+        for i, (function, numbers) in enumerate(cases):
+            x = jnp.asarray(numbers, float)
+            exact = powers.get(i) or getattr(np, function.__name__)
+            value, error = bound_on_rounding(function, x)
+            truth = exact(np.asarray(x, np.longdouble))
+            assert np.all(np.abs(value - truth) <= error), (
+                i,
+                np.max(np.abs(value - truth) / error),
+            )
+
+
+def test_doubt_is_not_lost_in_booleans_and_whole_numbers():
+    """Where rounding may have changed a choice, the error of the chosen is that of either."""
+    x, errors = jnp.array([1e-9, 0.5]), [jnp.array([1e-6, 1e-6])]
+    table = jnp.array([3.0, 7.0])
+    _, error = bound_on_rounding(
+        lambda x: jnp.where((x > 0) & ~(x > 1), 3.0, 7.0), x, errors=errors
+    )
+    assert error[0] >= 4 and error[1] == 0
+    _, error = bound_on_rounding(lambda x: 2.0 * (x + 1).astype(int), x, errors=errors)
+    assert error[0] == np.inf and error[1] <= 1e-6
+    _, error = bound_on_rounding(lambda x: table[(x[0] + 1).astype(int)] + x, x, errors=errors)
+    assert np.all(error == np.inf)
+    _, error = bound_on_rounding(lambda x: table[(x[1] + 1).astype(int)] + x, x, errors=errors)
+    assert np.all(error <= 2e-6)
+
+
+def test_operations_that_err_by_an_unknown_amount_make_an_estimate():
+    found = mm.certify(
+        mm.Game(
+            lambda p: p[0] * jax.scipy.special.gammaln(3 + p[1]), constraints=mm.Box(-1.0, 1.0)
+        ),
+        (-0.3, 0.2),
+        pairs=0,
+        max_steps=0,
+    )
+    assert found.kind == "estimate" and "lgamma" in found.message
 
 
 def test_errors_say_what_to_do(as_users_run_it: Any):

@@ -492,3 +492,11 @@ def test_metrics_refuse_numbers_and_sets_that_they_cannot_take():
             mm.NormalizedGap(bad)
         with pytest.raises(mm.GameError):
             mm.SubgradientResidual(bad)
+
+
+def test_a_radius_below_the_rounding_of_the_players_makes_no_gap_too_small():
+    """A step this short rounds to none, which says nothing of the gap."""
+    A = jnp.array([[1.0, 2.0], [3.0, 0.3]])
+    game = mm.Game(lambda p: p[0] @ A @ p[1], constraints=mm.Simplex())
+    players = (jnp.array([0.6, 0.4]), jnp.array([0.55, 0.45]))
+    assert float(mm.NormalizedGap(1e-9)(game, players)) >= 0.41

@@ -85,7 +85,13 @@ class RestrictedGap(AbstractMetric):
         length = _tree.scaled_norm(step)
         slack = (radius - length) * (radius + length) / (2 * unit * 2.0**octave)
         gain = _tree.dot(operator, step) + _gain_of_regularizers(game, players, step)
-        gap = jnp.where(length > 0, jnp.maximum(gain + jnp.maximum(slack, 0), 0), 0)
+        gap = jnp.maximum(gain + jnp.maximum(slack, 0), 0)
+        # Where the players are so large that a step within the ball rounds to none, the first that
+        # does not goes further, and gains more; so does going all of R against F, without sets.
+        further = back(high)
+        beyond = _tree.dot(operator, further) + _gain_of_regularizers(game, players, further)
+        beyond = jnp.maximum(beyond, radius * size)
+        gap = jnp.where(length > 0, gap, jnp.where(high < _OCTAVES, beyond, 0))
         gap = jnp.where(jnp.isnan(size), size, gap)
         return where_feasible(game, players, gap.astype(size.dtype))
 
