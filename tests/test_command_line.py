@@ -509,10 +509,13 @@ def test_control_c_does_not_wait_for_compiled_code(written):
     with subprocess.Popen(
         command("solve", saddle, *flags), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
-        assert process.stdout is not None and process.stderr is not None
-        while not process.stdout.readline().startswith("solver"):
-            assert process.poll() is None, process.stderr.read()
-        time.sleep(1)  # both before and after compilation the answer is the same
-        process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=60) == 130
-        assert process.stderr.read() == "minimax: interrupted\n"
+        try:
+            assert process.stdout is not None and process.stderr is not None
+            while not process.stdout.readline().startswith("solver"):
+                assert process.poll() is None, process.stderr.read()
+            time.sleep(1)  # both before and after compilation the answer is the same
+            process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=60) == 130
+            assert process.stderr.read() == "minimax: interrupted\n"
+        finally:
+            process.kill()  # or leaving the block would wait for it
