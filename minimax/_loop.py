@@ -90,9 +90,36 @@ class Problem(eqx.Module):
         )
 
 
-class Outcome(NamedTuple):
-    """The loop's carry: the last look, the one before it, all looks in short, and what follows."""
+class Plan(NamedTuple):
+    """What a run is compiled for.
 
+    **Attributes:**
+
+    - `max_steps`: how many steps to make at most.
+    - `check_every`: steps between two looks.
+    - `record`: steps between two rows of the trace, a multiple of `check_every`; `None`: no trace.
+    """
+
+    max_steps: int
+    check_every: int
+    record: int | None
+
+    @property
+    def even(self) -> int:
+        """The steps that fill chunks."""
+        return self.max_steps - self.rest
+
+    @property
+    def rest(self) -> int:
+        """The steps of the last chunk, where that is a shorter one."""
+        return self.max_steps % self.check_every
+
+
+class Outcome(NamedTuple):
+    """The loop's carry: the step it began at, the last look, the one before it, all looks in short,
+    and what follows."""
+
+    first_step: Int[Array, ""]
     now: Sight
     before: Sight
     evidence: Evidence
@@ -102,31 +129,28 @@ class Outcome(NamedTuple):
     trace: Trace | None
 
 
-def run(
-    problem: Problem, start: Progress, max_steps: int, check_every: int, record: int | None
-) -> Outcome:
+def run(problem: Problem, start: Progress, plan: Plan) -> Outcome:
     """Steps until converged, diverged, non-finite, or `max_steps` steps further on.
-
-    **Arguments:**
-
-    - `check_every`: steps between two looks.
-    - `record`: steps between two rows of the trace, a multiple of `check_every`; `None`: no trace.
 
     **Returns:** the outcome whose `now` is the last look at which all was finite.
     """
     size = sum(leaf.size for leaf in jax.tree.leaves(_arrays(start.players)))
-    loop = _Loop(problem, start.steps, max_steps, record, looks_apart=size <= SMALL)
-    outcome = _unseen(problem, start, max_steps, record)
+    loop = _Loop(problem, plan, looks_apart=size <= SMALL)
+    outcome = begin(problem, start, plan)
     if loop.looks_apart:
         outcome = loop.written(loop.look(outcome, start))
-    even = max_steps - max_steps % check_every
-    outcome = loop.rows(outcome, check_every, start.steps + even)
-    if even < max_steps:
-        outcome = loop.rows(outcome, max_steps - even, start.steps + max_steps)
-    # Where not even the start is finite there is nothing better to return.
-    before = (outcome.status == Status.nonfinite) & (outcome.now.progress.steps > start.steps)
-    last = _cond(before, lambda: outcome.before, lambda: outcome.now)
-    return loop.written(outcome._replace(now=last))
+    outcome = loop.rows(outcome, plan.check_every, start.steps + plan.even)
+    if plan.rest:
+        outcome = loop.rows(outcome, plan.rest, start.steps + plan.max_steps)
+    return loop.ended(outcome)
+
+
+def advance(
+    problem: Problem, outcome: Outcome, plan: Plan, length: int, until: ArrayLike
+) -> Outcome:
+    """What `run` does between two moments: chunks of `length` steps until step `until`."""
+    loop = _Loop(problem, plan, looks_apart=False)
+    return loop.ended(loop.rows(outcome, length, until))
 
 
 class _Loop(NamedTuple):
@@ -137,20 +161,19 @@ class _Loop(NamedTuple):
     """
 
     problem: Problem
-    start: Int[Array, ""]
-    max_steps: int
-    record: int | None
+    plan: Plan
     looks_apart: bool
 
     def rows(self, outcome: Outcome, length: int, until: ArrayLike) -> Outcome:
         """Chunks until step `until` or a status, with a row of the trace every `record` steps."""
-        if self.record is None:
+        if self.plan.record is None:
             return self.chunks(outcome, length, until)
-        record = self.record
+        record = self.plan.record
 
         def row(outcome: Outcome) -> Outcome:
-            steps = outcome.now.progress.steps
-            full = jnp.where(outcome.status == _UNSEEN, steps, steps + record)
+            done = outcome.now.progress.steps - outcome.first_step
+            full = outcome.first_step + (done // record + 1) * record
+            full = jnp.where(outcome.status == _UNSEEN, outcome.first_step, full)
             return self.written(self.chunks(outcome, length, jnp.minimum(full, until)))
 
         return _while(lambda outcome: self.is_running(outcome, until), row, outcome)
@@ -163,7 +186,7 @@ class _Loop(NamedTuple):
             if self.looks_apart:
                 return self.look(outcome, self.problem.advance(here, length))
             unseen = outcome.status == _UNSEEN
-            further = _cond(unseen, lambda: here, lambda: self.problem.advance(here, length))
+            further = _tree.cond(unseen, lambda: here, lambda: self.problem.advance(here, length))
             return self.look(outcome, further)
 
         return _while(lambda outcome: self.is_running(outcome, until), chunk, outcome)
@@ -181,7 +204,7 @@ class _Loop(NamedTuple):
         finite = jnp.isfinite(now.size) & jnp.isfinite(_tree.largest(now.value))
         evidence = outcome.evidence.after(self.problem.output(progress), now.residual)
         far = (now.size > FAR * (1 + first_size)) & ~(now.residual < first_residual)
-        over = progress.steps - self.start >= self.max_steps
+        over = progress.steps - outcome.first_step >= self.plan.max_steps
         # With a tolerance of zero all steps are wanted, and no verdict on them.
         told = over & (self.problem.tol > 0)
         status = _first_that_holds(
@@ -204,14 +227,21 @@ class _Loop(NamedTuple):
 
     def written(self, outcome: Outcome) -> Outcome:
         """The outcome with the last look in its trace, which ends there."""
-        if outcome.trace is None or self.record is None:
+        if outcome.trace is None or self.plan.record is None:
             return outcome
-        index = -((self.start - outcome.now.progress.steps) // self.record)
+        index = -((outcome.first_step - outcome.now.progress.steps) // self.plan.record)
         row = _row(self.problem, outcome.now)
         return outcome._replace(trace=outcome.trace.written(index, **row))
 
+    def ended(self, outcome: Outcome) -> Outcome:
+        """The outcome that goes back to the last finite look, if there was one."""
+        at_start = outcome.now.progress.steps <= outcome.first_step
+        back = (outcome.status == Status.nonfinite) & ~at_start
+        last = _tree.cond(back, lambda: outcome.before, lambda: outcome.now)
+        return self.written(outcome._replace(now=last))
 
-def _unseen(problem: Problem, start: Progress, max_steps: int, record: int | None) -> Outcome:
+
+def begin(problem: Problem, start: Progress, plan: Plan) -> Outcome:
     """What is known before the first look: nothing but shapes."""
     shapes = eqx.filter_eval_shape(problem.look, start)
     residual, value, size = jax.tree.map(
@@ -220,11 +250,20 @@ def _unseen(problem: Problem, start: Progress, max_steps: int, record: int | Non
     )
     sight = Sight(start, jnp.zeros_like(start.steps), residual, value, size)
     trace = None
-    if record is not None:
+    if plan.record is not None:
         row = jax.eval_shape(lambda: _row(problem, sight))
-        trace = Trace.empty(-(-max_steps // record) + 1, **row)
+        trace = Trace.empty(-(-plan.max_steps // plan.record) + 1, **row)
     evidence = Evidence.before_all(problem.output(start), residual)
-    return Outcome(sight, sight, evidence, residual, size, jnp.int32(_UNSEEN), trace)
+    return Outcome(
+        first_step=start.steps,
+        now=sight,
+        before=sight,
+        evidence=evidence,
+        first_residual=residual,
+        first_size=size,
+        status=jnp.int32(_UNSEEN),
+        trace=trace,
+    )
 
 
 def _first_that_holds(*cases: tuple[Array, Status]) -> Int[Array, ""]:
@@ -259,13 +298,6 @@ def _scan(step: Callable[[PyTree], PyTree], carry: PyTree, length: int) -> PyTre
 
     arrays, _ = jax.lax.scan(body, _arrays(carry), None, length=length)
     return eqx.combine(arrays, carry)
-
-
-def _cond(condition: Array, yes: Callable[[], PyTree], no: Callable[[], PyTree]) -> PyTree:
-    """`lax.cond`, of which only the arrays travel. A choice entry by entry would compile a kernel
-    for each leaf."""
-    arrays = jax.lax.cond(condition, lambda: _arrays(yes()), lambda: _arrays(no()))
-    return eqx.combine(arrays, yes())
 
 
 def _while(

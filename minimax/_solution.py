@@ -27,6 +27,8 @@ class Status(enum.IntEnum):
     stalled = 4
     cycling = 5
     unbounded = 6
+    time_limit = 7
+    interrupted = 8
 
     @property
     def message(self) -> str:
@@ -76,6 +78,14 @@ _MESSAGES = {
         "Players, payoff or metric became infinite or NaN; the players returned are the last that "
         "were looked at and finite. Lower the step size, start elsewhere, or look at the payoff "
         "there: game.value(solution.players), game.gradient(solution.players)."
+    ),
+    Status.time_limit: (
+        "The time was up before the metric reached the tolerance. Go on from here with "
+        "solve(..., state=solution.state), or raise time_limit or tol."
+    ),
+    Status.interrupted: (
+        "Ctrl-C was pressed: these are the players at the last look. Go on from here with "
+        "solve(..., state=solution.state)."
     ),
 }
 

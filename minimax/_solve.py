@@ -1,8 +1,9 @@
 """`solve`: check what was given, run the loop in one compiled call, and say how it went."""
 
 import math
+import time
 import warnings
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -14,6 +15,7 @@ from jaxtyping import Array, ArrayLike, Float, PyTree
 from minimax import _loop, _tree
 from minimax._check import check_fits
 from minimax._choose import choose_solver
+from minimax._drive import drive
 from minimax._errors import GameError, is_known
 from minimax._game import AbstractGame
 from minimax._metrics.base import AbstractMetric
@@ -26,6 +28,11 @@ DEFAULT_TOL = {"float64": 1e-8, "float32": 1e-5, "float16": 1e-2, "bfloat16": 1e
 """What `tol=None` means, by the coarsest dtype among the players."""
 
 _LARGE_TRACE = 2**30  # bytes
+
+_SHORT_WORK = 10_000 * 8192
+"""A run of no more work than this, in entries passed over, takes less than some seconds."""
+_STEP_WORK = 4096
+"""The work of a step that passes over nothing."""
 
 
 def solve(
@@ -40,6 +47,7 @@ def solve(
     record: int | None = None,
     check_every: int = 50,
     state: PyTree = None,
+    time_limit: float | None = None,
 ) -> Solution:
     r"""Finds players at which none can improve: a saddle point, or an equilibrium.
 
@@ -71,6 +79,11 @@ def solve(
     - `state`: the `state` of an earlier solution of the same game, data and solver, to go on from
       there for up to `max_steps` further steps; `players` then only says what they look like. The
       steps of both runs are counted. With other data hand the earlier players over instead.
+    - `time_limit`: seconds from the call on, those of compiling included, after which the next look
+      is the last; there is always one. Not inside `jit` or `vmap`, where no clock runs.
+
+    A run that is not over at once can be stopped: the first Ctrl-C ends it at the next look with
+    the status "interrupted" and all that was reached; the second raises `KeyboardInterrupt`.
 
     **Raises:** `GameError`, before anything compiles, where game, players and options do not fit
     together: what was expected, what came and where.
@@ -87,55 +100,98 @@ def solve(
 
     ```
     """
-    _check_options(solver, metric, tol, max_steps, record, check_every)
-    start = as_players(players)
-    data = _tree.floats_as_arrays(data)
-    _check_static((game, solver, metric, data, start))
-    if record is not None:
-        _warn_of_large_trace(start, max_steps // record)
-        check_every = _nearest_divisor(record, check_every)
-    check_every = max(min(check_every, max_steps), 1)
-    return _solve(
+    began = time.perf_counter()
+    _check_options(solver, metric, tol, max_steps, record, check_every, time_limit)
+    request = _Request(
         game,
-        start,
+        as_players(players),
         solver,
         metric,
-        data,
+        _tree.floats_as_arrays(data),
         None if tol is None else _tree.as_array(tol),
         state,
-        max_steps,
-        check_every,
-        record,
-    ).trimmed()
+    )
+    _check_static(request._replace(state=None))
+    if record is not None:
+        _warn_of_large_trace(request.players, max_steps // record)
+        check_every = _nearest_divisor(record, check_every)
+    plan = _loop.Plan(max_steps, max(min(check_every, max_steps), 1), record)
+    if time_limit is None and _is_short(request, plan):
+        return _run_in_one_call(request, plan).trimmed()
+    if not is_known(*jax.tree.leaves(request), jnp.zeros(())):
+        if time_limit is not None:
+            raise GameError("time_limit is given inside jit or vmap, where no clock runs.")
+        return _run_in_one_call(request, plan)
+    deadline = math.inf if time_limit is None else began + time_limit
+    return _run_in_several_calls(request, plan, deadline).trimmed()
+
+
+def _is_short(request: "_Request", plan: _loop.Plan) -> bool:
+    """Whether a run is likely to be over before somebody could want to stop it."""
+    entries = sum(leaf.size for leaf in jax.tree.leaves(request) if eqx.is_array(leaf))
+    return plan.max_steps * (_STEP_WORK + entries) <= _SHORT_WORK
+
+
+class _Request(NamedTuple):
+    """What `solve` was given, besides how long it may run."""
+
+    game: AbstractGame
+    players: PyTree
+    solver: AbstractSolver | None
+    metric: AbstractMetric | None
+    data: PyTree
+    tol: Array | None
+    state: PyTree
 
 
 @eqx.filter_jit
-def _solve(
-    game: AbstractGame,
-    players: PyTree,
-    solver: AbstractSolver | None,
-    metric: AbstractMetric | None,
-    data: PyTree,
-    tol: Array | None,
-    state: PyTree,
-    max_steps: int,
-    check_every: int,
-    record: int | None,
-) -> Solution:
-    # Defaults are made in here, where they are compiled in, and not anew for every call.
-    metric = NaturalResidual() if metric is None else metric
+def _run_in_one_call(request: _Request, plan: _loop.Plan) -> Solution:
+    problem, start, reason = _prepared(request)
+    return _reported(problem, _loop.run(problem, start, plan), reason)
+
+
+def _run_in_several_calls(request: _Request, plan: _loop.Plan, deadline: float) -> Solution:
+    made, outcome, reason = _begun(request, plan)
+    problem = _loop.Problem(request.game, made.solver, made.metric, request.data, made.tol)
+    return _reported(problem, drive(problem, outcome, plan, deadline), reason)
+
+
+class _Made(NamedTuple):
+    """What a problem has besides what was given."""
+
+    solver: AbstractSolver
+    metric: AbstractMetric
+    tol: Array
+
+
+@eqx.filter_jit
+def _begun(request: _Request, plan: _loop.Plan) -> tuple[_Made, _loop.Outcome, str | None]:
+    problem, start, reason = _prepared(request)
+    outcome = _loop.begin(problem, start, plan)
+    # Copied, because the next call writes where these arrays are: they must not be the user's.
+    outcome = jax.tree.map(lambda leaf: jnp.copy(leaf) if eqx.is_array(leaf) else leaf, outcome)
+    return _Made(problem.solver, problem.metric, problem.tol), outcome, reason
+
+
+def _prepared(request: _Request) -> tuple[_loop.Problem, _loop.Progress, str | None]:
+    """The problem with its defaults, which are compiled in and not made anew for every call; where
+    it starts; and why its solver was chosen."""
+    game, players, data = request.game, request.players, request.data
+    metric = NaturalResidual() if request.metric is None else request.metric
     check_fits(game, players, data)
-    reason = None
-    if solver is None:
-        solver, reason = choose_solver(game, players, data)
-    problem = _loop.Problem(game, solver, metric, data, _tolerance(tol, players))
     metric.check(game, players)
-    solver.check(game, players, data)
-    if state is None:
-        start = problem.start(game.project(players))
+    if request.solver is None:
+        solver, reason = choose_solver(game, players, data)
     else:
-        start = _resumed(problem, players, state)
-    outcome = _loop.run(problem, start, max_steps, check_every, record)
+        solver, reason = request.solver, None
+        solver.check(game, players, data)
+    problem = _loop.Problem(game, solver, metric, data, _tolerance(request.tol, players))
+    if request.state is None:
+        return problem, problem.start(game.project(players)), reason
+    return problem, _resumed(problem, players, request.state), reason
+
+
+def _reported(problem: _loop.Problem, outcome: _loop.Outcome, reason: str | None) -> Solution:
     last = outcome.now
     return Solution(
         players=problem.output(last.progress),
@@ -147,9 +203,9 @@ def _solve(
         evaluations=last.evaluations,
         trace=outcome.trace,
         state=last.progress,
-        solver=_name(solver),
+        solver=_name(problem.solver),
         reason=reason,
-        metric=type(metric).__name__,
+        metric=type(problem.metric).__name__,
     )
 
 
@@ -174,7 +230,13 @@ def _has_shape(leaf: Any) -> bool:
 
 
 def _check_options(
-    solver: Any, metric: Any, tol: Any, max_steps: Any, record: Any, check_every: Any
+    solver: Any,
+    metric: Any,
+    tol: Any,
+    max_steps: Any,
+    record: Any,
+    check_every: Any,
+    time_limit: Any,
 ) -> None:
     if not (solver is None or isinstance(solver, AbstractSolver)):
         raise GameError(
@@ -186,6 +248,8 @@ def _check_options(
         )
     if not (tol is None or not is_known(tol) or _is_tolerance(tol)):
         raise GameError(f"tol is {tol!r}: expected one number >= 0.")
+    if not (time_limit is None or _is_seconds(time_limit)):
+        raise GameError(f"time_limit is {time_limit!r}: expected seconds, one number > 0, or None.")
     least = {"max_steps": 0, "record": 1, "check_every": 1}
     given = {"max_steps": max_steps, "record": record, "check_every": check_every}
     for name, number in given.items():
@@ -237,6 +301,10 @@ def _check_static(given: PyTree) -> None:
 def _is_tolerance(value: Any) -> bool:
     number = np.asarray(value)
     return number.ndim == 0 and number.dtype.kind in "fiu" and bool(number >= 0)
+
+
+def _is_seconds(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0
 
 
 def _nearest_divisor(record: int, check_every: int) -> int:

@@ -121,6 +121,20 @@ def where(condition: Any, tree: PyTree, other: PyTree) -> PyTree:
     )
 
 
+def cond(condition: Any, yes: Callable[[], PyTree], no: Callable[[], PyTree]) -> PyTree:
+    """`lax.cond`, of which only the arrays travel: functions in players stay where they are. A
+    choice leaf by leaf would compute both sides, and be a kernel for every leaf."""
+    kept: list[PyTree] = []
+
+    def arrays_of(branch: Callable[[], PyTree]) -> PyTree:
+        arrays, rest = eqx.partition(branch(), eqx.is_array)
+        kept.append(rest)
+        return arrays
+
+    arrays = jax.lax.cond(condition, lambda: arrays_of(yes), lambda: arrays_of(no))
+    return eqx.combine(arrays, kept[-1])
+
+
 def dot(tree: PyTree, other: PyTree) -> Float[Array, ""]:
     """Inner product over all variables."""
     pairs = zip(_parts(tree), _parts(other), strict=True)

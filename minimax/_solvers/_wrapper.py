@@ -1,10 +1,8 @@
 """What solvers around other solvers have in common."""
 
-from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PyTree
 
@@ -40,19 +38,6 @@ def residual(game: AbstractGame, players: PyTree, data: PyTree) -> Float[Array, 
     return _tree.norm(game.natural_map(players, game.operator(players, data), 1.0))
 
 
-def choose(condition: Array, yes: Callable[[], PyTree], no: Callable[[], PyTree]) -> PyTree:
-    """`lax.cond`, of which only the arrays travel: functions in players stay where they are."""
-    kept: list[PyTree] = []
-
-    def arrays_of(branch: Callable[[], PyTree]) -> PyTree:
-        arrays, rest = eqx.partition(branch(), eqx.is_array)
-        kept.append(rest)
-        return arrays
-
-    arrays = jax.lax.cond(condition, lambda: arrays_of(yes), lambda: arrays_of(no))
-    return eqx.combine(arrays, kept[-1])
-
-
 def begin_anew(
     solver: AbstractSolver,
     game: AbstractGame,
@@ -67,7 +52,7 @@ def begin_anew(
     A state that knows of several runs has the fields `inner`, `since`: the steps of the present
     run, and `spent`: all evaluations but those of the present run.
     """
-    players, inner = choose(
+    players, inner = _tree.cond(
         condition,
         lambda: (there, solver.init(game, there, data)),
         lambda: (players, state.inner),
