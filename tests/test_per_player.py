@@ -24,7 +24,7 @@ A = np.array([[1.0, 0.5], [-0.25, 0.75]])
 def payoff(players):
     """Strongly convex-concave, so that nothing blows up, and not symmetric in the players."""
     x, y = players["x"], players["y"]
-    return x @ A @ y + 0.3 * x @ x - 0.1 * y @ y
+    return x @ jnp.asarray(A, x.dtype) @ y + 0.3 * x @ x - 0.1 * y @ y
 
 
 GAME = mm.Game(payoff, ROLES)
