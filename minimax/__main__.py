@@ -70,6 +70,7 @@ def _run(arguments: list[str]) -> int:
                 solver,
                 max_steps=options.max_steps,
                 tol=options.tol,
+                time_limit=options.time_limit,
                 metric=metric,
                 record=stride(example.players, options.max_steps),
             )

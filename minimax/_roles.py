@@ -58,6 +58,11 @@ def turns(roles: PyTree) -> list[PyTree]:
     ]
 
 
+def minimisers(roles: PyTree) -> PyTree[bool]:
+    """Which players descend: the prefix pytree of `roles` with booleans."""
+    return jax.tree.map(lambda role: role == "min", roles)
+
+
 def choose(turn: PyTree[bool], ours: PyTree, theirs: PyTree) -> PyTree:
     """`ours` for the players whose turn it is, `theirs` for the others."""
     return jax.tree.map(lambda here, a, b: a if here else b, turn, ours, theirs)

@@ -7,7 +7,7 @@ import minimax
 
 ROOT = pathlib.Path(minimax.__file__).parents[1]
 # From the ground up: a module imports only what stands on an earlier line, so there is no cycle.
-FLOORS = """_errors _polynomial
+FLOORS = """_errors _polynomial _interrupt
     _tree
     _rounding _certificate
     _step_size
@@ -19,6 +19,7 @@ FLOORS = """_errors _polynomial
     _solution _example _choose _evidence
     _certify
     _loop
+    _drive
     _solve
     __init__
     _cli testing

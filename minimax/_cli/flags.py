@@ -41,6 +41,9 @@ class Options:
         float | None,
         _flag("T", "What the metric must reach; by default 1e-5 in single precision."),
     ] = None
+    time_limit: Annotated[
+        float | None, _flag("SECONDS", "How long to solve at most; by default as long as it takes.")
+    ] = None
     plot: Annotated[
         pathlib.Path | None,
         _flag("OUT.png", "Write a picture of the run: PNG, SVG or PDF, as the name ends."),
@@ -74,7 +77,7 @@ def parse(
             )
     program = f"minimax solve {file}"
     filled, options = _tyro(program, _first_line_of_file(example), example, given)
-    for name in ("max_steps", "tol", "step_size"):
+    for name in ("max_steps", "tol", "step_size", "time_limit"):
         number = getattr(options, name)
         if number is not None and not number >= 0:
             flag = "--" + name.replace("_", "-")

@@ -1,6 +1,4 @@
-"""The two sides of a zero-sum game: all minimisers as x, all maximisers as y."""
-
-from typing import Any
+"""What methods for the two sides of a zero-sum game ask of it."""
 
 import equinox as eqx
 import jax
@@ -13,25 +11,6 @@ from minimax._game import AbstractGame
 from minimax._players import as_players
 from minimax._roles import role_of_each
 from minimax._structure import structure_of
-
-
-def minimisers(game: AbstractGame, players: PyTree) -> PyTree[bool]:
-    """Which variables are minimisers'."""
-    return jax.tree.map(
-        lambda role: role == "min", role_of_each(game.roles, _tree.variables(players))
-    )
-
-
-def choose(minimiser: PyTree[bool], x: PyTree, y: PyTree) -> PyTree:
-    """The players whose minimisers are those of `x` and whose maximisers are those of `y`.
-
-    All else, such as activation functions, is as in `x`.
-    """
-    variables, rest = eqx.partition(x, _tree.is_variable)
-    chosen = jax.tree.map(
-        lambda is_x, a, b: a if is_x else b, minimiser, variables, _tree.variables(y)
-    )
-    return eqx.combine(chosen, rest)
 
 
 def check_zero_sum(name: str, game: AbstractGame, players: PyTree, data: PyTree = None) -> None:
@@ -67,7 +46,3 @@ def check_bilinear(name: str, game: AbstractGame, players: PyTree, data: PyTree 
                 f"{name} moves by Euclidean distance, and {constraint!r} has another: take "
                 "mm.Simplex(), or mm.MirrorProx."
             )
-
-
-def _is_constraint(leaf: Any) -> bool:
-    return isinstance(leaf, AbstractConstraint)

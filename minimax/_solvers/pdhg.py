@@ -9,7 +9,8 @@ from jaxtyping import Array, Float, Int, PyTree
 from minimax import _tree
 from minimax._errors import GameError, is_known
 from minimax._game import AbstractGame
-from minimax._solvers._sides import check_zero_sum, choose, minimisers
+from minimax._roles import choose, minimisers
+from minimax._solvers._sides import check_zero_sum
 from minimax._solvers.base import AbstractSolver
 from minimax._step_size import as_step_size
 
@@ -108,7 +109,7 @@ class PDHG(AbstractSolver):
         self, game: AbstractGame, players: PyTree, state: PDHGState, data: PyTree = None
     ) -> tuple[PyTree, PDHGState]:
         tau, sigma, _ = state
-        minimiser = minimisers(game, players)
+        minimiser = minimisers(game.roles)
         x_moved = game.prox_step(players, game.operator(players, data), tau)
         theta = 1 / jnp.sqrt(1 + 2 * self.strong_convexity * tau)
         tau, sigma = theta * tau, sigma / theta

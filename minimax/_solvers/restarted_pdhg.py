@@ -10,7 +10,8 @@ from jaxtyping import Array, Float, Int, PyTree
 from minimax import _tree
 from minimax._errors import GameError, is_known
 from minimax._game import AbstractGame
-from minimax._solvers._sides import check_bilinear, choose, minimisers
+from minimax._roles import choose, minimisers
+from minimax._solvers._sides import check_bilinear
 from minimax._solvers.base import AbstractSolver
 
 _PROBES = 20  # power iterations for the norm of K
@@ -142,7 +143,7 @@ class RestartedPDHG(AbstractSolver):
         state: RestartedPDHGState,
         data: PyTree = None,
     ) -> tuple[PyTree, RestartedPDHGState]:
-        minimiser = minimisers(game, players)
+        minimiser = minimisers(game.roles)
         here = Point(_tree.variables(players), state.operator)
         target = self._primal_dual_step(game, players, state, minimiser, data)
         b = 1 / (state.epoch + 2)
@@ -207,8 +208,8 @@ class RestartedPDHG(AbstractSolver):
     ) -> tuple[PyTree, RestartedPDHGState]:
         """Restart at T z, shorten the step, or go on."""
         eta, omega = state.step_size, state.primal_weight
-        dx, dy = _lengths(_tree.subtract(here.players, state.reported.players), minimiser)
         change = _tree.subtract(here.players, state.reported.players)
+        dx, dy = _lengths(change, minimiser)
         turned = _tree.subtract(here.operator, state.reported.operator)
         # <dx, K dy> from the block of x, since F_x(z) = b + K y.
         coupling = _tree.dot(_only(change, minimiser), _only(turned, minimiser))
@@ -253,8 +254,8 @@ class RestartedPDHG(AbstractSolver):
 
 
 def _only(tree: PyTree, mask: PyTree[bool]) -> PyTree:
-    """`tree` without the leaves that are not in `mask`."""
-    return jax.tree.map(lambda keep, leaf: leaf if keep else None, mask, tree)
+    """`tree` without the players that are not in `mask`."""
+    return jax.tree.map(lambda keep, player: player if keep else None, mask, tree)
 
 
 def _lengths(tree: PyTree, minimiser: PyTree[bool]) -> tuple[Array, Array]:

@@ -3,7 +3,6 @@
 from typing import NamedTuple, final
 
 import equinox as eqx
-import jax
 import optax
 from jaxtyping import Array, Float, Int, PyTree
 
@@ -11,7 +10,7 @@ from minimax import _tree
 from minimax._errors import GameError, is_known
 from minimax._game import AbstractGame
 from minimax._optimizers import Optimizer, as_optimizer, per_player
-from minimax._roles import choose
+from minimax._roles import choose, minimisers
 from minimax._solvers._optimized import AbstractOptimizedSolver
 
 
@@ -85,7 +84,7 @@ class SmoothedGradientDescentAscent(AbstractOptimizedSolver):
         data: PyTree = None,
     ) -> tuple[PyTree, SmoothedGradientDescentAscentState]:
         move = per_player(self.optimizer, game.roles)
-        descends = jax.tree.map(lambda role: role == "min", game.roles)
+        descends = minimisers(game.roles)
         # What is made of the maximisers here is not used: a transformation works player by player.
         away = _tree.subtract(players, state.center)
         held = _tree.add_scaled(game.gradient(players, data), self.smoothing, away)
