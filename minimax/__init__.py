@@ -1,8 +1,8 @@
 """Saddle points and min-max games on JAX: define a game, solve it, certify it, plot it."""
 
 from minimax import plot as plot
-from minimax._certificate import Certificate as Certificate
-from minimax._certify import certify as certify
+from minimax._certify._certificate import Certificate as Certificate
+from minimax._certify.certify import certify as certify
 from minimax._check_game import GameReport as GameReport
 from minimax._check_game import check_game as check_game
 from minimax._constraints.affine_set import AffineSet as AffineSet

@@ -10,7 +10,6 @@ from minimax import _tree
 from minimax._errors import GameError
 from minimax._game import AbstractGame
 from minimax._players import as_players
-from minimax._roles import role_of_each
 
 
 def check_fits(game: AbstractGame, players: PyTree, data: PyTree = None) -> None:
@@ -24,19 +23,15 @@ def check_fits(game: AbstractGame, players: PyTree, data: PyTree = None) -> None
             "a game with mm.Game(payoff, roles=...)."
         )
     players = as_players(players)
-    variables = _tree.variables(players)
-    role_of_each(game.roles, variables)
     _check_constraints(game, players)
     _check_payoff(game, players, data)
 
 
 def _check_constraints(game: AbstractGame, players: PyTree) -> None:
-    constraints = game.constraint_of_each(players)
-    paths, structure = jax.tree_util.tree_flatten_with_path(players)
-    for (path, leaf), constraint in zip(paths, structure.flatten_up_to(constraints), strict=True):
-        if constraint is None or not _tree.is_variable(leaf):
+    for each in game.variables_of(players):
+        place, leaf, constraint = each.place, each.value, each.constraint
+        if constraint is None:
             continue
-        place = _tree.place("players", path)
         try:
             constraint.check(leaf.shape)
             projected = jax.eval_shape(constraint.project, leaf)

@@ -13,7 +13,6 @@ from minimax._check import check_fits
 from minimax._errors import GameError, is_known
 from minimax._game import AbstractGame
 from minimax._players import as_players
-from minimax._roles import role_of_each
 
 _PAIRS = 32
 
@@ -110,19 +109,15 @@ def check_game(game: AbstractGame, players: PyTree, data: PyTree = None) -> Game
 
 
 def _rows(game: AbstractGame, players: PyTree) -> tuple[Player, ...]:
-    variables = _tree.variables(players)
-    paths, structure = jax.tree_util.tree_flatten_with_path(variables)
-    roles = jax.tree.leaves(role_of_each(game.roles, variables))
-    constraints = structure.flatten_up_to(game.constraint_of_each(variables))
     return tuple(
         Player(
-            _tree.place("players", path),
-            leaf.shape,
-            leaf.dtype.name,
-            role,
-            "free" if constraint is None else type(constraint).__name__,
+            each.place,
+            each.value.shape,
+            each.value.dtype.name,
+            each.role,
+            "free" if each.constraint is None else type(each.constraint).__name__,
         )
-        for (path, leaf), role, constraint in zip(paths, roles, constraints, strict=True)
+        for each in game.variables_of(players)
     )
 
 

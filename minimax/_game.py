@@ -9,18 +9,33 @@ and every player descends its own block of $F$. A zero-sum game is the case of o
 
 import abc
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, cast, final
+from typing import TYPE_CHECKING, Any, NamedTuple, cast, final
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import ArrayLike, PyTree
+from jaxtyping import Array, ArrayLike, PyTree
 
 from minimax import _tree
 from minimax._constraints.base import AbstractConstraint
 from minimax._errors import GameError, is_known
 from minimax._players import as_players
-from minimax._roles import sign_of_each
+from minimax._roles import role_of_each, sign_of_each
+
+
+class Variable(NamedTuple):
+    """One array that a player moves: its place among the players, "min" or "max", and what keeps
+    it (`None`: nothing does)."""
+
+    path: tuple[Any, ...]
+    value: Array
+    role: str
+    constraint: AbstractConstraint | None
+
+    @property
+    def place(self) -> str:
+        """How a message names it."""
+        return _tree.place("players", self.path)
 
 
 class AbstractGame(eqx.Module):
@@ -97,9 +112,7 @@ class AbstractGame(eqx.Module):
             )[0]
             for i in range(len(leaves))
         ]  # one pull-back per payoff, of which each player keeps its own block
-        owner = _tree.broadcast_prefix(
-            jax.tree.unflatten(structure, range(len(leaves))), variables, "payoff"
-        )
+        owner = _tree.numbered(payoffs, variables, "payoff")
         return jax.tree.map(lambda i, *blocks: blocks[i], owner, *pulled)
 
     def operator(self, players: PyTree, data: PyTree = None) -> PyTree:
@@ -200,6 +213,17 @@ class AbstractGame(eqx.Module):
         return _tree.broadcast_prefix(
             self.constraints, players, "constraints", is_leaf=_is_constraint
         )
+
+    def variables_of(self, players: PyTree) -> list[Variable]:
+        """All that players move, array by array."""
+        variables = _tree.variables(as_players(players))
+        paths, structure = jax.tree_util.tree_flatten_with_path(variables)
+        roles = jax.tree.leaves(role_of_each(self.roles, variables))
+        constraints = structure.flatten_up_to(self.constraint_of_each(variables))
+        return [
+            Variable(path, leaf, role, constraint)
+            for (path, leaf), role, constraint in zip(paths, roles, constraints, strict=True)
+        ]
 
     def value(self, players: PyTree, data: PyTree = None) -> PyTree:
         """`payoff` as JAX scalars.

@@ -43,10 +43,7 @@ def sign_of_each(roles: PyTree, players: PyTree) -> PyTree:
 
 def number_of_each(roles: PyTree, players: PyTree) -> PyTree[int]:
     """The number of the player, among the leaves of `roles`, to which each leaf belongs."""
-    leaves, structure = jax.tree.flatten(roles, is_leaf=_is_role)
-    return _tree.broadcast_prefix(
-        jax.tree.unflatten(structure, range(len(leaves))), players, "roles"
-    )
+    return _tree.numbered(roles, players, "roles")
 
 
 def turns(roles: PyTree) -> list[PyTree]:

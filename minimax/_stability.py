@@ -161,9 +161,8 @@ def _linearised(game: AbstractGame, players: PyTree, data: PyTree) -> tuple[Arra
 
 def _check_interior(game: AbstractGame, players: PyTree) -> None:
     """Raises `GameError` where a set leaves a player less than a neighbourhood."""
-    variables, structure = jax.tree_util.tree_flatten_with_path(_tree.variables(players))
-    constraints = structure.flatten_up_to(game.constraint_of_each(_tree.variables(players)))
-    for (path, x), constraint in zip(variables, constraints, strict=True):
+    for each in game.variables_of(players):
+        x, constraint = each.value, each.constraint
         if constraint is None:
             continue
         # Inside, and only there, all small steps stay as they are.
@@ -175,7 +174,7 @@ def _check_interior(game: AbstractGame, players: PyTree) -> None:
             off = jnp.max(jnp.abs(constraint.project(moved) - moved), initial=0)
             if float(off) > reach / 100:
                 raise GameError(
-                    f"{_tree.place('players', path)} is on the boundary of {constraint!r}, or that "
+                    f"{each.place} is on the boundary of {constraint!r}, or that "
                     "is no set with an interior: expected a point with all of a neighbourhood in "
                     "its set, since the Jacobian knows no sets."
                 )

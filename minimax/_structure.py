@@ -33,9 +33,7 @@ def structure_of(game: AbstractGame, players: PyTree, data: PyTree = None) -> St
     """What the traced program of `game.operator` proves; nothing is computed."""
     variables, rest = eqx.partition(as_players(players), _tree.is_variable)
     payoffs = eqx.filter_eval_shape(game.value, players, data)
-    leaves, structure = jax.tree.flatten(payoffs)
-    number_of_payoff = jax.tree.unflatten(structure, range(len(leaves)))
-    owner = _tree.broadcast_prefix(number_of_payoff, variables, "payoff")
+    owner = _tree.numbered(payoffs, variables, "payoff")
     sides = jax.tree.leaves(role_of_each(game.roles, variables))
     numbers = jax.tree.leaves(number_of_each(game.roles, variables))
     who = list(zip(jax.tree.leaves(owner), numbers, strict=True))

@@ -191,6 +191,12 @@ def broadcast_prefix(
         raise GameError(_misfit(prefix, tree, name, is_leaf)) from None
 
 
+def numbered(prefix: PyTree, tree: PyTree, name: str) -> PyTree[int]:
+    """The number, among the leaves of `prefix`, of the one that stands for each leaf of `tree`."""
+    leaves, structure = jax.tree.flatten(prefix)
+    return broadcast_prefix(jax.tree.unflatten(structure, range(len(leaves))), tree, name)
+
+
 def place(name: str, path: tuple[Any, ...]) -> str:
     """How a message names the place `path` in the pytree `name`: `players['x'][0]`."""
     return name + jax.tree_util.keystr(path)

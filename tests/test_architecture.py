@@ -9,7 +9,7 @@ ROOT = pathlib.Path(minimax.__file__).parents[1]
 # From the ground up: a module imports only what stands on an earlier line, so there is no cycle.
 FLOORS = """_errors _polynomial _interrupt
     _tree
-    _rounding _certificate
+    _rounding
     _step_size
     _roles _players _constraints
     _game

@@ -14,7 +14,6 @@ from jaxtyping import PyTree
 import minimax as mm
 from minimax import _tree
 from minimax._players import as_players
-from minimax._roles import role_of_each
 
 ROWS = 10
 """How many rows of the trace are shown."""
@@ -83,20 +82,10 @@ def distance(players: PyTree, solution: PyTree) -> float | None:
 
 def _players(example: mm.Example) -> Iterator[str]:
     """One line per player, which is what lies at the top of the pytree."""
-    variables = _tree.variables(as_players(example.players))
-    roles = role_of_each(example.game.roles, variables)
-    constraints = example.game.constraint_of_each(variables)
-    paths, structure = jax.tree_util.tree_flatten_with_path(variables)
-    leaves = zip(
-        paths,
-        structure.flatten_up_to(roles),
-        structure.flatten_up_to(constraints),
-        strict=True,
-    )
+    variables = example.game.variables_of(example.players)
     rows = []
-    for top, group in itertools.groupby(leaves, key=lambda leaf: leaf[0][0][:1]):
-        entries, role, sets = zip(*group, strict=True)
-        arrays = [array for _, array in entries]
+    for top, group in itertools.groupby(variables, key=lambda each: each.path[:1]):
+        _, arrays, role, sets = zip(*group, strict=True)
         kinds = {"free" if each is None else f"in {type(each).__name__}" for each in sets}
         size = (
             f"{arrays[0].shape} {arrays[0].dtype}"

@@ -68,16 +68,12 @@ class DualityGap(AbstractMetric):
         return where_feasible(game, players, gap)
 
     def check(self, game: AbstractGame, players: PyTree) -> None:
-        variables, structure = jax.tree_util.tree_flatten_with_path(_tree.variables(players))
-        constraints = game.constraint_of_each(_tree.variables(players))
-        for (path, _), constraint in zip(
-            variables, structure.flatten_up_to(constraints), strict=True
-        ):
-            if not isinstance(constraint, (AbstractCompactSet, AbstractRegularizer)):
+        for each in game.variables_of(players):
+            if not isinstance(each.constraint, (AbstractCompactSet, AbstractRegularizer)):
                 raise GameError(
                     "DualityGap needs a compact set or a regularizer for every player; "
-                    f"{_tree.place('players', path)} has {constraint!r}. Give it bounds, for "
-                    "example mm.Box(-10.0, 10.0) or mm.L2Ball(10.0), or use mm.NaturalResidual()."
+                    f"{each.place} has {each.constraint!r}. Give it bounds, for example "
+                    "mm.Box(-10.0, 10.0) or mm.L2Ball(10.0), or use mm.NaturalResidual()."
                 )
 
 

@@ -33,15 +33,17 @@ def linearize(game: AbstractGame, players: PyTree, data: PyTree) -> Linearized:
     return Linearized(value, product, lambda covector: transposed(covector)[0])
 
 
-def check_free(game: AbstractGame, players: PyTree, method: str) -> None:
+def check_free(
+    game: AbstractGame,
+    players: PyTree,
+    method: str,
+    instead: str = "mm.AdaptiveExtraGradient()",
+) -> None:
     """Raises `GameError` where a player of `method` has a constraint."""
-    variables = _tree.variables(players)
-    leaves, structure = jax.tree_util.tree_flatten_with_path(variables)
-    constraints = structure.flatten_up_to(game.constraint_of_each(variables))
-    for (path, _), constraint in zip(leaves, constraints, strict=True):
-        if constraint is not None:
+    for each in game.variables_of(players):
+        if each.constraint is not None:
             raise GameError(
-                f"{method} is for free players; {_tree.place('players', path)} has the constraint "
-                f"{constraint!r}. On sets its direction is not zero at a solution, so a projection "
-                "would rest elsewhere: take mm.AdaptiveExtraGradient()."
+                f"{method} is for free players; {each.place} has the constraint "
+                f"{each.constraint!r}. On sets its direction is not zero at a solution, so a "
+                f"projection would rest elsewhere: take {instead}."
             )

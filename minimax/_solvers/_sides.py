@@ -4,12 +4,9 @@ import equinox as eqx
 import jax
 from jaxtyping import PyTree
 
-from minimax import _tree
-from minimax._constraints.base import AbstractConstraint
 from minimax._errors import GameError
 from minimax._game import AbstractGame
 from minimax._players import as_players
-from minimax._roles import role_of_each
 from minimax._structure import structure_of
 
 
@@ -17,7 +14,7 @@ def check_zero_sum(name: str, game: AbstractGame, players: PyTree, data: PyTree 
     """Raises `GameError` where there are not one payoff and two sides."""
     players = as_players(players)
     payoffs = jax.tree.leaves(eqx.filter_eval_shape(game.value, players, data))
-    roles = set(jax.tree.leaves(role_of_each(game.roles, _tree.variables(players))))
+    roles = {each.role for each in game.variables_of(players)}
     if len(payoffs) != 1 or roles != {"min", "max"}:
         raise GameError(
             f"{name} needs a zero-sum game, one payoff that some players minimise and others "
@@ -36,13 +33,9 @@ def check_bilinear(name: str, game: AbstractGame, players: PyTree, data: PyTree 
             "maximisers together, and could not prove that of this one from the operations in it. "
             "mm.ExtraGradient and mm.AdaptiveExtraGradient take any payoff."
         )
-    variables = _tree.variables(players)
-    constraints = game.constraint_of_each(variables)
-    for constraint in jax.tree.leaves(
-        constraints, is_leaf=lambda c: isinstance(c, AbstractConstraint)
-    ):
-        if not constraint.is_euclidean:
+    for each in game.variables_of(players):
+        if each.constraint is not None and not each.constraint.is_euclidean:
             raise GameError(
-                f"{name} moves by Euclidean distance, and {constraint!r} has another: take "
-                "mm.Simplex(), or mm.MirrorProx."
+                f"{name} moves by Euclidean distance, and {each.constraint!r} of {each.place} has "
+                "another: take mm.Simplex(), or mm.MirrorProx."
             )

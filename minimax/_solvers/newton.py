@@ -9,10 +9,10 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int, PyTree
 
 from minimax import _tree
-from minimax._constraints.base import AbstractConstraint
 from minimax._errors import GameError, is_known
 from minimax._game import AbstractGame
 from minimax._solvers._gmres import gmres
+from minimax._solvers._jacobian import check_free
 from minimax._solvers.base import AbstractSolver
 
 _MOST_HALVINGS = 60
@@ -100,15 +100,7 @@ class Newton(AbstractSolver):
 
     def check(self, game: AbstractGame, players: PyTree, data: PyTree = None) -> None:
         del data
-        constraints = jax.tree.leaves(
-            game.constraint_of_each(players),
-            is_leaf=lambda leaf: isinstance(leaf, AbstractConstraint),
-        )
-        if constraints:
-            raise GameError(
-                f"Newton is for players without constraints; the game has {game.constraints!r}: "
-                "take mm.SemismoothNewton()."
-            )
+        check_free(game, players, "Newton", instead="mm.SemismoothNewton()")
 
     def init(self, game: AbstractGame, players: PyTree, data: PyTree = None) -> NewtonState:
         self.check(game, players, data)
