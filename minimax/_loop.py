@@ -212,7 +212,7 @@ class _Loop(NamedTuple):
             (now.residual <= self.problem.tol, Status.converged),
             (told & evidence.is_at_floor(first_residual), Status.stalled),
             ((far | told) & evidence.is_drift(now.size, first_size), Status.unbounded),
-            (far, Status.diverged),
+            (far, Status.unbounded if self.problem.solver.chooses_step_size else Status.diverged),
             (told & evidence.is_cycle(), Status.cycling),
             (over, Status.max_steps),
         )

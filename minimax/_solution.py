@@ -58,10 +58,9 @@ _MESSAGES = {
         "extragradient does not."
     ),
     Status.unbounded: (
-        "The players drift away at constant speed, and the metric is no better: either the "
-        "solution is very far, or the game has no saddle point, because constraints cannot be met "
-        "or a payoff is without bound. Look at the constraints, give the players sets such as "
-        "mm.Box, or start nearer."
+        "The players drift away, and the metric is no better: either the solution is very far, or "
+        "the game has no saddle point, because constraints cannot be met or a payoff is without "
+        "bound. Look at the constraints, give the players sets such as mm.Box, or start nearer."
     ),
     Status.stalled: (
         "The metric stopped improving far below where it began: this is where rounding ends, or "

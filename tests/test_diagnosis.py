@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.optimize
 
 import minimax as mm
 from minimax._evidence import Evidence
@@ -33,6 +34,29 @@ def test_constraints_that_cannot_be_met_are_told(solver):
     solution = solve(INFEASIBLE, solver)
     assert solution.status == "unbounded", solution
     assert "no saddle point" in solution.message
+
+
+def test_linear_programs_that_cannot_be_met_are_told():
+    """HiGHS says which. The multipliers run
+    away in ever longer strides where restarts balance the steps: that is no step size of a user."""
+    game = mm.Game(
+        lambda p, d: d["c"] @ p["x"] + p["y"] @ (d["b"] - d["A"] @ p["x"]),
+        {"x": "min", "y": "max"},
+        mm.NonNegative(),
+    )
+    zero = {"x": jnp.zeros(5), "y": jnp.zeros(6)}
+    run = jax.jit(lambda data: mm.solve(game, zero, data=data, tol=1e-4).status)
+    told = {"met": set(), "not met": set()}
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        A, b, c = rng.normal(size=(6, 5)), 3 * rng.normal(size=6) + 1, rng.normal(size=5)
+        if seed % 2:  # planted: some x meets it, and some multipliers bound it
+            x, y = np.abs(rng.normal(size=5)), np.abs(rng.normal(size=6))
+            b, c = A @ x - np.abs(b), A.T @ y + np.abs(c)
+        program = scipy.optimize.linprog(c, A_ub=-A, b_ub=-b, bounds=(0, None))
+        data = {name: jnp.asarray(x) for name, x in (("A", A), ("b", b), ("c", c))}
+        told["met" if program.status == 0 else "not met"].add(str(mm.Status(int(run(data)))))
+    assert told == {"met": {"converged"}, "not met": {"unbounded"}}
 
 
 @pytest.mark.parametrize("name", ["default", "extragradient", "pdhg"])

@@ -20,6 +20,10 @@ class AbstractWrapper(AbstractSolver):
 
     solver: eqx.AbstractVar[AbstractSolver]
 
+    @property
+    def chooses_step_size(self) -> bool:
+        return self.solver.chooses_step_size
+
     def check(self, game: AbstractGame, players: PyTree, data: PyTree = None) -> None:
         self.solver.check(game, players, data)
 

@@ -114,6 +114,10 @@ class AdaptiveExtraGradient(AbstractSolver):
                 ">= 1."
             )
 
+    @property
+    def chooses_step_size(self) -> bool:
+        return True
+
     def init(
         self, game: AbstractGame, players: PyTree, data: PyTree = None
     ) -> AdaptiveExtraGradientState:

@@ -42,6 +42,12 @@ class AbstractSolver(eqx.Module):
         the operator, or with its transpose, costs about as much and counts as one, too.
         """
 
+    @property
+    def chooses_step_size(self) -> bool:
+        """Whether the method itself shortens steps that are too long: players who run away under
+        it have nowhere to stay."""
+        return False
+
     def check(self, game: AbstractGame, players: PyTree, data: PyTree = None) -> None:
         """Raises `GameError` where this method means nothing for this game.
 

@@ -87,6 +87,10 @@ class CurvatureExtraGradient(AbstractSolver):
                     f"{name} of CurvatureExtraGradient is {number}: expected {expected}."
                 )
 
+    @property
+    def chooses_step_size(self) -> bool:
+        return True
+
     def init(
         self, game: AbstractGame, players: PyTree, data: PyTree = None
     ) -> CurvatureExtraGradientState:

@@ -82,6 +82,10 @@ class GoldenRatio(AbstractSolver):
                 "golden ratio, (1 + 5**0.5) / 2."
             )
 
+    @property
+    def chooses_step_size(self) -> bool:
+        return True
+
     def init(self, game: AbstractGame, players: PyTree, data: PyTree = None) -> GoldenRatioState:
         operator = game.operator(players, data)
         # Where F is linear, phi/(2L) is the step size that the rule keeps.

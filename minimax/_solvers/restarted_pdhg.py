@@ -110,6 +110,10 @@ class RestartedPDHG(AbstractSolver):
         if is_known(self.decrease) and not 0 < float(self.decrease) < 1:
             raise GameError(f"decrease is {self.decrease}: expected a number between 0 and 1.")
 
+    @property
+    def chooses_step_size(self) -> bool:
+        return True
+
     def check(self, game: AbstractGame, players: PyTree, data: PyTree = None) -> None:
         check_bilinear("RestartedPDHG", game, players, data)
 
