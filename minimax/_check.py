@@ -4,6 +4,7 @@ import warnings
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 from jaxtyping import PyTree
 
 from minimax import _tree
@@ -56,7 +57,7 @@ def _check_payoff(game: AbstractGame, players: PyTree, data: PyTree) -> None:
             f"the payoff raised {type(error).__name__}: {_first_line(error)} "
             f"(it was called with players {_shapes(players)}"
             + (")" if data is None else f" and data {_shapes(data)})")
-            + (f". {_SIGNATURE}" if _is_about_arguments(error) else "")
+            + f"{_remedy(error, players)}"
         ) from error
     _tree.broadcast_prefix(value, _tree.variables(players), "payoff")
     roles = jax.tree.leaves(game.roles)
@@ -74,8 +75,43 @@ _SIGNATURE = (
 )
 
 
-def _is_about_arguments(error: Exception) -> bool:
-    return isinstance(error, TypeError) and "positional argument" in str(error)
+_TRACED = (
+    "JAX traces a payoff before there are numbers: compute with jax.numpy instead of numpy, choose "
+    "with jnp.where instead of if, and do not convert to float, int or bool."
+)
+
+_LISTS = (
+    "A list is a pytree of its entries and no array: give players as jnp.asarray([...]) or "
+    "np.array([...])."
+)
+
+
+def _remedy(error: Exception, players: PyTree) -> str:
+    """What to do about what the payoff raised, where that can be told."""
+    if isinstance(error, _TRACER_ERRORS):
+        return f". {_TRACED}"
+    if isinstance(error, TypeError) and "positional argument" in str(error):
+        return f". {_SIGNATURE}"
+    if isinstance(error, (TypeError, AttributeError)) and _has_list_of_numbers(players):
+        return f". {_LISTS}"
+    return ""
+
+
+_TRACER_ERRORS = (
+    jax.errors.ConcretizationTypeError,
+    jax.errors.TracerArrayConversionError,
+    jax.errors.TracerIntegerConversionError,
+)
+
+
+def _has_list_of_numbers(players: PyTree) -> bool:
+    def is_one(node: object) -> bool:
+        return isinstance(node, list) and bool(node) and all(jnp.ndim(each) == 0 for each in node)
+
+    def is_array_or_list(node: object) -> bool:
+        return eqx.is_array(node) or (isinstance(node, list) and all(map(eqx.is_array, node)))
+
+    return any(map(is_one, jax.tree.leaves(players, is_leaf=is_array_or_list)))
 
 
 def _shapes(tree: PyTree) -> str:

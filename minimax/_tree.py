@@ -206,6 +206,12 @@ def _misfit(prefix: PyTree, tree: PyTree, name: str, is_leaf: Any) -> str:
     """Where `prefix` stops being a prefix of the players."""
     given = [path for path, _ in jax.tree_util.tree_leaves_with_path(prefix, is_leaf=is_leaf)]
     present = [path for path, _ in jax.tree_util.tree_leaves_with_path(tree)]
+    if jax.tree_util.all_leaves([tree]):
+        entries = _listed([jax.tree_util.keystr(path) for path in given])
+        return (
+            f"{name} does not fit the players: it has {entries}, and the players are one array. "
+            "Players are a pytree, such as the tuple (x, y)."
+        )
     for path in given:
         if not any(leaf[: len(path)] == path for leaf in present):
             known = sorted({jax.tree_util.keystr(leaf[: len(path)]) for leaf in present})

@@ -755,6 +755,30 @@ MISTAKES = {
         lambda: mm.solve(game_with(Unhashable()), ones(), EG),
         r"Unhashable.*neither an array nor hashable.*frozen=True",
     ),
+    "one array instead of players": (
+        lambda: mm.solve(mm.Game(jnp.sum), jnp.ones(2), EG),
+        r"roles does not fit.*\[0\], \[1\], and the players are one array.*tuple \(x, y\)",
+    ),
+    "lists instead of arrays": (
+        lambda: mm.solve(mm.Game(lambda p: jnp.dot(*p)), ([1.0, 2.0], [3.0, 4.0]), EG),
+        r"A list is a pytree of its entries.*jnp\.asarray",
+    ),
+    "numpy in a payoff": (
+        lambda: mm.solve(mm.Game(lambda p: np.dot(*p)), (jnp.ones(2), jnp.ones(2)), EG),
+        r"TracerArrayConversionError.*jax\.numpy instead of numpy",
+    ),
+    "if in a payoff": (
+        lambda: mm.solve(mm.Game(lambda p: p[0] if p[0] > p[1] else p[1]), (1.0, 2.0), EG),
+        r"jnp\.where instead of if",
+    ),
+    "a gap of free players": (
+        lambda: mm.solve(XY, ones(), EG, metric=mm.DualityGap()),
+        r"players\['x'\] is free.*mm\.Box",
+    ),
+    "a time limit that is no number": (
+        lambda: mm.solve(XY, ones(), EG, time_limit="60"),
+        r"time_limit is '60': expected seconds",
+    ),
     "optax class instead of call": (
         lambda: mm.solve(XY, ones(), mm.ExtraGradient(optax.adam)),
         r"optimizer .*adam",

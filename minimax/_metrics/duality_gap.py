@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
 from minimax import _tree
-from minimax._constraints.base import AbstractCompactSet, AbstractRegularizer
+from minimax._constraints.base import AbstractCompactSet, AbstractConstraint, AbstractRegularizer
 from minimax._errors import GameError
 from minimax._game import AbstractGame
 from minimax._metrics._feasible import where_feasible
@@ -72,9 +72,13 @@ class DualityGap(AbstractMetric):
             if not isinstance(each.constraint, (AbstractCompactSet, AbstractRegularizer)):
                 raise GameError(
                     "DualityGap needs a compact set or a regularizer for every player; "
-                    f"{each.place} has {each.constraint!r}. Give it bounds, for example "
+                    f"{each.place} {_kept_by(each.constraint)}. Give it bounds, for example "
                     "mm.Box(-10.0, 10.0) or mm.L2Ball(10.0), or use mm.NaturalResidual()."
                 )
+
+
+def _kept_by(constraint: AbstractConstraint | None) -> str:
+    return "is free" if constraint is None else f"has {constraint!r}"
 
 
 def example() -> DualityGap:
