@@ -24,3 +24,9 @@ def zero_if_near(distance: Array, size: Array) -> Array:
     derivative there: the point may move."""
     on_boundary = jnp.abs(distance) <= near(size)
     return distance - jnp.where(on_boundary, jax.lax.stop_gradient(distance), 0)
+
+
+def is_short(step: Array, length: Array) -> Array:
+    """Whether a point of this length moves by so little that how far it goes beyond a boundary is
+    known better from the step than from where it ends."""
+    return step <= length / 2

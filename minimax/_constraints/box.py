@@ -50,7 +50,7 @@ class Box(AbstractCompactSet):
     ) -> Float[Array, "*shape"]:
         to_upper = point - self.upper.astype(point.dtype)
         to_lower = point - self.lower.astype(point.dtype)
-        return clip(step_size * direction, to_upper, to_lower)
+        return clip(jnp.asarray(step_size * direction), to_upper, to_lower)
 
     def project_on_tangent_cone(
         self, point: Float[Array, "*shape"], direction: Float[Array, "*shape"]

@@ -45,7 +45,7 @@ class LInfBall(AbstractCompactSet):
         step_size: ArrayLike,
     ) -> Float[Array, "*shape"]:
         radius = self.radius.astype(point.dtype)
-        return clip(step_size * direction, point - radius, point + radius)
+        return clip(jnp.asarray(step_size * direction), point - radius, point + radius)
 
     def project_on_tangent_cone(
         self, point: Float[Array, "*shape"], direction: Float[Array, "*shape"]
