@@ -142,7 +142,7 @@ class AbstractGame(eqx.Module):
 
     def displacement(self, players: PyTree, direction: PyTree, step_size: ArrayLike) -> PyTree:
         """How far a proximal step goes back, `players - prox_step(...)`, exact where players are
-        free, in a box or in a ball: no small step is lost to the rounding of a large player."""
+        free and in most sets: no small step is lost to the rounding of a large player."""
         return _tree.variables(
             self._each(
                 lambda x, d: jnp.asarray(step_size, x.dtype) * d,

@@ -164,15 +164,15 @@ def test_the_regret_bound_holds_whatever_the_losses():
 # What it finds ------------------------------------------------------------------------------------
 
 
-def value_of(A: np.ndarray) -> float:
-    """min over x of max over columns of Aᵀx, by linear programming."""
+def value_of(A: np.ndarray, of_x: float = 1.0, of_y: float = 1.0) -> float:
+    """min over x of max over columns of Aᵀx, times the total of y, by linear programming."""
     n, m = A.shape
     found = linprog(
-        np.r_[np.zeros(n), 1],
+        np.r_[np.zeros(n), of_y],
         A_ub=np.c_[A.T, -np.ones(m)],
         b_ub=np.zeros(m),
         A_eq=[np.r_[np.ones(n), 0]],
-        b_eq=[1],
+        b_eq=[of_x],
         bounds=[(0, None)] * n + [(None, None)],
     )
     return found.fun
@@ -244,6 +244,52 @@ def test_the_smooth_regrets_are_as_steep_as_is_said():
             slope /= np.sqrt(dp @ dp + dq @ dq) * np.linalg.norm(A, 2) * max(n, m)
             steepest = max(steepest, slope)
     assert 0.3 < steepest <= np.sqrt(6)
+
+
+# Totals -------------------------------------------------------------------------------------------
+
+TOTALS = {"x": 2.5, "y": 0.25}
+
+
+def with_totals(A: np.ndarray, total: dict[str, float]) -> mm.Game:
+    sets = {name: mm.Simplex(jnp.asarray(total[name])) for name in "xy"}
+    return mm.Game(lambda p: p["x"] @ A @ p["y"], ROLES, sets)
+
+
+@pytest.mark.parametrize("solver", EVERY, ids=lambda solver: type(solver).__name__)
+def test_a_total_is_a_unit_of_the_player(solver):
+    """x on a simplex of total t is t times the strategy u of the game in which tu is played."""
+    A = draw(7)
+    start = {name: TOTALS[name] * u for name, u in uniform(A).items()}
+    found = iterates(with_totals(A, TOTALS), start, solver, STEPS)
+    for name, u in zip("xy", play(TOTALS["x"] * TOTALS["y"] * A, solver), strict=True):
+        assert np.ptp(u[-1]) > 0.1
+        np.testing.assert_allclose(found[name] / TOTALS[name], u, rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize("solver, tol", [(EVERY[1], 1e-3), *((s(0.1), 1e-8) for s in SMOOTH)])
+def test_every_variant_finds_the_value_for_any_total(solver, tol):
+    """The value of the game lies within the gap of the value that is reported, by HiGHS."""
+    A = draw(8)
+    solver = mm.Averaged(solver, power=2.0) if solver is EVERY[1] else solver
+    start = {name: jnp.ones(n) for name, n in zip("xy", A.shape, strict=True)}
+    game, metric = with_totals(A, TOTALS), mm.DualityGap()
+    solution = mm.solve(game, start, solver, metric=metric, tol=tol, max_steps=20_000)
+    assert solution.success, solution
+    expected = value_of(A, TOTALS["x"], TOTALS["y"])
+    assert abs(expected) > 0.05 and solution.value == pytest.approx(expected, abs=tol + 1e-9)
+
+
+@pytest.mark.parametrize("solver", EVERY, ids=lambda solver: type(solver).__name__)
+def test_an_entropic_simplex_is_a_simplex(solver):
+    """Regret matching measures no distance."""
+    A = draw(9)
+    game = mm.Game(lambda p: p["x"] @ A @ p["y"], ROLES, mm.EntropicSimplex())
+    mm.check_game(game, uniform(A))
+    found = iterates(game, uniform(A), solver, STEPS)
+    for name, ours in zip("xy", play(A, solver), strict=True):
+        np.testing.assert_allclose(found[name], ours, rtol=0, atol=1e-13)
+    assert mm.solve(game, uniform(A), solver, max_steps=1).steps == 1
 
 
 # Whom it is for -----------------------------------------------------------------------------------

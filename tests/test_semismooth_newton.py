@@ -11,6 +11,7 @@ import minimax as mm
 from minimax import _constraints
 from minimax._solvers import semismooth_newton
 from minimax._solvers._gmres import gmres
+from minimax.testing import ConstraintCase
 from tests.discovery import examples
 from tests.iterates import iterates, outputs
 
@@ -95,16 +96,21 @@ def test_the_natural_map_knows_its_derivative(name):
     """`jvp` is the central difference, inside the set, outside, and from points of its boundary,
     along feasible directions and others."""
     constraint = CONSTRAINTS[name]()
+    shape = ConstraintCase(constraint).shape()
+
+    @jax.jit
+    def along(t, x, d, u, e):
+        return constraint.natural_map(x + t * u, d + t * e, 0.7)
+
     for seed in range(6):
-        x, d, u, e = (jnp.asarray(row) for row in draw(seed, 4, 5))
-        x = x if seed % 2 else constraint.project(3 * x)
-
-        def along(t):
-            return constraint.natural_map(x + t * u, d + t * e, 0.7)  # noqa: B023
-
-        _, tangent = jax.jvp(along, (0.0,), (1.0,))
-        h = 1e-6
-        np.testing.assert_allclose(tangent, (along(h) - along(-h)) / (2 * h), atol=1e-6)
+        x, d, u, e = (jnp.asarray(row) for row in draw(seed, 4, *shape))
+        # A set that is not all of space does not hold both 3x and -3x, unless it holds x.
+        for point in (x, constraint.project(3 * x), constraint.project(-3 * x)):
+            rest = (point, d, u, e)
+            _, tangent = jax.jvp(lambda t: along(t, *rest), (0.0,), (1.0,))  # noqa: B023
+            h = 1e-6
+            slope = (along(h, *rest) - along(-h, *rest)) / (2 * h)
+            np.testing.assert_allclose(tangent, slope, atol=1e-6)
 
 
 # Where it ends ------------------------------------------------------------------------------------
@@ -195,6 +201,42 @@ def test_curved_games_on_sets_are_solved_to_machine_precision():
     start = {"x": 3 * np.ones(3), "y": -np.ones(3)}
     solution = mm.solve(game, start, solver, tol=1e-14)
     assert solution.success and solution.steps == 50, solution
+
+
+def test_on_linear_equations_each_step_squares_the_residual(monkeypatch):
+    """There R is affine, also off the sets, so that a step leaves what GMRES leaves: a thousandth,
+    and then as much of the residual as that is. The solution is that of the Lagrangian in NumPy."""
+    a, C = draw(20, 12), draw(21, 3, 12)
+    P, A, Q, b, c = np.eye(12), draw(4, 12, 12) / 8, np.eye(12), draw(22, 12), draw(23, 12)
+    equations = np.block([[a[None], np.zeros((1, 12))], [np.zeros((3, 12)), C]])
+    totals = np.array([1.0, 0.5, -0.3, 0.2])
+    M = np.block([[P, A, equations[:, :12].T], [-A.T, Q, equations[:, 12:].T]])
+    M = np.vstack([M, np.c_[equations, np.zeros((4, 4))]])
+    expected = np.linalg.solve(M, np.r_[-b, -c, totals])[:24]
+    sets = {"x": mm.Hyperplane(a, totals[0]), "y": mm.AffineSet(C, totals[1:])}
+    game = mm.Game(affine, {"x": "min", "y": "max"}, sets)
+    start = {"x": jnp.asarray(draw(24, 12)), "y": jnp.asarray(draw(25, 12))}
+    data = tuple(map(jnp.asarray, (P, A, Q, b, c)))
+    still = mm.GradientDescentAscent(1e-300)  # so that the attempt begins at the start
+    newton = mm.SemismoothNewton(still, period=1, regularization=0.0)
+    starts = [start, game.project(start)]
+    residuals = [[float(mm.NaturalResidual()(game, z, data)) for z in starts]]
+    for most in (1, 2, 3):
+        monkeypatch.setattr(semismooth_newton, "_MOST_STEPS", most)
+
+        @eqx.filter_jit
+        def found_from(start):
+            players, state = newton.step(game, start, newton.init(game, start, data), data)
+            found = newton.output(players, state)
+            return found, mm.NaturalResidual()(game, found, data)
+
+        ends, after = zip(*map(found_from, starts), strict=True)
+        residuals.append([float(residual) for residual in after])
+    first, *then, last = np.array(residuals)
+    assert np.all(then[0] <= 1.01e-3 * first) and np.all(then[1] <= 1.01e-3 * then[0])
+    assert np.all(last <= 1.01 * then[1] ** 2 + 16 * EPS) and np.all(first > 1)
+    for end in ends:
+        np.testing.assert_allclose(np.r_[end["x"], end["y"]], expected, atol=1e-10)
 
 
 # What it leaves alone -----------------------------------------------------------------------------

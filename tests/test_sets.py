@@ -10,12 +10,15 @@ import numpy as np
 import pytest
 
 import minimax as mm
+from minimax import _constraints
+from tests.discovery import examples
 
 pytestmark = pytest.mark.usefixtures("float64")
 
 EPS = float(np.finfo("float64").eps)
 
 project = eqx.filter_jit(lambda constraint, point: constraint.project(point))
+natural_map = eqx.filter_jit(lambda constraint, *args: constraint.natural_map(*args))
 
 
 def draw(seed: int, *shape: int) -> np.ndarray:
@@ -294,3 +297,118 @@ def test_gaps_keep_their_digits():
         direction = jnp.asarray(draw(3, 4, 4), "float32")
         best = constraint.linear_minimizer(direction)
         assert 0 <= float(constraint.gap(best, direction)) <= 1e-5
+
+
+# Small steps --------------------------------------------------------------------------------------
+
+FAR = 1e6
+LARGE = {
+    "simplex": lambda: mm.Simplex(FAR),
+    "simplex of one": lambda: mm.Simplex(),
+    "entropic simplex": lambda: mm.EntropicSimplex(),
+    "l1 ball": lambda: mm.L1Ball(FAR),
+    "l2 ball": lambda: mm.L2Ball(FAR),
+    "l inf ball": lambda: mm.LInfBall(FAR),
+    "box": lambda: mm.Box(-FAR, 2 * FAR),
+    "non-negative": lambda: mm.NonNegative(),
+    "second-order cone": lambda: mm.SecondOrderCone(),
+    "halfspace": lambda: mm.Halfspace(draw(20, 12), FAR),
+    "hyperplane": lambda: mm.Hyperplane(draw(20, 12), FAR),
+    "affine set": lambda: mm.AffineSet(draw(21, 2, 12), FAR * draw(22, 2)),
+}
+
+
+def on(constraint, seed: int) -> np.ndarray:
+    """A point of a set, of its boundary as a rule, to the digits of double precision. On a simplex,
+    where it does not leave the boundary by that, some entries are a millionth of others."""
+    far = FAR if seed % 2 else FAR / 4
+    point = project(constraint, jnp.asarray(far * draw(seed, 12)))
+    if isinstance(constraint, mm.Simplex):
+        point = project(constraint, point + 1e-6 * constraint.total * draw(seed + 99, 12))
+    return np.asarray(point)
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_no_small_step_drowns_in_a_large_point(name):
+    """The way back of a projected step in single precision, against the difference in double: right
+    relative to the step, where it is a billionth of the point too."""
+    constraint, drowned = LARGE[name](), 0
+    for seed in range(20):
+        x = on(constraint, seed)
+        for share in (1.0, 1e-3, 1e-6, 1e-9):
+            s = np.float32(share * np.abs(x).max() * draw(seed + 50, 12))
+            found = natural_map(constraint, jnp.asarray(x, "float32"), s, np.float32(1))
+            assert found.dtype == "float32"
+            expected = x - project(constraint, jnp.asarray(x - s))
+            atol = 16 * np.finfo("float32").eps * np.abs(s).max()
+            np.testing.assert_allclose(found, expected, rtol=0, atol=atol)
+            naive = np.float32(x) - project(constraint, jnp.asarray(np.float32(x) - s))
+            drowned += bool(np.max(np.abs(naive - expected)) > 1e3 * atol)
+    assert drowned >= 20, "the difference in single precision is no better"
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_the_way_back_of_what_is_not_a_number_is_none(name):
+    """Else a residual of zero would stand for it."""
+    x, unknown = jnp.asarray(on(LARGE[name](), 0)), jnp.zeros(12).at[1].set(jnp.nan)
+    for point, direction in [(x + unknown, 0 * x), (x, unknown)]:
+        found = natural_map(LARGE[name](), point, direction, 1.0)
+        assert bool(jnp.any(jnp.isnan(found))), f"at {point} along {direction}"
+
+
+@pytest.mark.parametrize("name", [*LARGE, "unit ball"])
+def test_steps_that_nearly_cancel_a_point_keep_the_digits_of_the_point(name):
+    """Also from far outside, and to within rounding of where a set begins."""
+    constraint = LARGE[name]() if name in LARGE else mm.L2Ball(1.0)
+    eps = float(np.finfo("float32").eps)
+    for seed in range(20):
+        x = np.float32(3 * FAR * draw(seed, 12))
+        jitter = np.random.default_rng(seed).integers(-9, 9, 12)
+        for s in (x, np.float32(x * (1 + eps * jitter)), np.float32(x + draw(seed + 1, 12))):
+            found = natural_map(constraint, jnp.asarray(x), jnp.asarray(s), np.float32(1))
+            expected = x - project(constraint, jnp.asarray(np.float64(x) - s))
+            atol = 16 * eps * np.abs(x).max()
+            np.testing.assert_allclose(found, expected, rtol=0, atol=atol)
+
+
+@pytest.mark.parametrize(
+    "constraint",
+    [mm.PositiveSemidefiniteCone(), mm.NuclearNormBall(30 * FAR), mm.SpectralNormBall(20 * FAR)],
+)
+def test_no_small_step_drowns_inside_a_large_set_of_matrices(constraint):
+    """There the way back is the step; beside the boundary it has the rounding of eigenvalues."""
+    x = np.float32(FAR * symmetric([3.0, 2.0, 1.0], 3))
+    x = (x + x.T) / 2
+    for share in (1e-3, 1e-6, 1e-9):
+        s = np.float32(share * FAR * symmetric(draw(4, 3), 5))
+        s = (s + s.T) / 2
+        found = natural_map(constraint, jnp.asarray(x), s, np.float32(1))
+        np.testing.assert_allclose(found, s, rtol=0, atol=2e-7 * np.abs(s).max())
+
+
+def test_only_sets_of_probabilities_take_the_difference():
+    """Their points are no longer than one, with bounds that are probabilities too."""
+    own = mm.AbstractConstraint.displacement
+    sets = [type(make()) for make in examples(_constraints).values()]
+    assert {
+        kind.__name__
+        for kind in sets
+        if issubclass(kind, mm.AbstractSet) and kind.displacement is own
+    } == {"CappedSimplex", "EntropicSimplex", "Spectraplex"}
+
+
+@pytest.mark.parametrize("metric", [mm.NaturalResidual(), mm.SubgradientResidual(0.5)])
+@pytest.mark.parametrize("name", ["simplex", "l1 ball", "second-order cone", "l2 ball"])
+def test_residuals_are_not_rounded_to_zero_where_players_are_large(name, metric):
+    """A thousandth of a unit per step, at players of a million: single precision against double."""
+    constraint, c = LARGE[name](), np.float32(1e-3 * draw(30, 12))
+    game = mm.Game(lambda x: jnp.sum(jnp.asarray(c, x.dtype) * x), "min", constraint)
+    for seed in range(3):
+        x = on(constraint, seed)
+        found = float(metric(game, jnp.asarray(x, "float32")))
+        back = natural_map(constraint, jnp.asarray(x), np.asarray(c, float), 0.5)
+        assert float(jnp.linalg.norm(back)) > 1e-5
+        assert found == pytest.approx(float(metric(game, jnp.asarray(x))), rel=1e-4)
+        eta = float(metric.step_size)
+        naive = np.linalg.norm(x - project(constraint, jnp.asarray(x - eta * c))) / eta
+        assert found == pytest.approx(naive, rel=1e-4)

@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from minimax._constraints._clip import clip
+
 
 def project_on_clipped(
     point: Float[Array, "*batch n"],
@@ -30,7 +32,7 @@ def project_on_clipped(
     left, right = _bracket(jax.lax.stop_gradient(x), lower, upper, total)
     largest = float(jnp.finfo(x.dtype).max) / 4
     root = jnp.where(jnp.isfinite(right), right, jnp.where(jnp.isfinite(left), left, 0))
-    x = jnp.clip(x - root, -largest, largest)
+    x = clip(x - root, -largest, largest)
     still = jax.lax.stop_gradient(x)
     left, right = _bracket(still, lower, upper, total)
     reaches_upper, reaches_lower = still - upper, still - lower
@@ -41,7 +43,7 @@ def project_on_clipped(
     shift = (jnp.sum(jnp.where(free, x, 0), axis=-1, keepdims=True) + held - total) / jnp.maximum(
         count, 1
     )
-    projected = jnp.where(free, jnp.clip(x - shift, lower, upper), bound)
+    projected = jnp.where(free, clip(x - shift, lower, upper), bound)
     unknown = jnp.any(jnp.isnan(point), axis=-1, keepdims=True)
     return jnp.where(unknown, jnp.nan, projected).astype(point.dtype)
 

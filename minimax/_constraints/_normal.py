@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 
 from minimax import _tree
 from minimax._constraints._polar import magnitude, polar
-from minimax._constraints._radius import near
+from minimax._constraints._radius import zero_if_near
 from minimax._errors import GameError, is_known
 
 
@@ -48,7 +48,7 @@ def excess(x: Float[Array, "*batch n"], unit: Array, offset: Array) -> Float[Arr
     products = unit * x
     beyond = jnp.sum(products, axis=-1, keepdims=True) - offset
     size = jnp.sum(jnp.abs(products), axis=-1, keepdims=True) + jnp.abs(offset)
-    return jnp.where(jnp.abs(beyond) <= near(size), 0, beyond)
+    return zero_if_near(beyond, size)
 
 
 def onto_hyperplane(

@@ -1,5 +1,6 @@
-"""What a ball is told."""
+"""What a ball is told, and when a point is on its boundary."""
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
@@ -16,3 +17,16 @@ def check_radius(name: str, radius: Array) -> None:
 def near(size: Array) -> Array:
     """A point as near to a boundary as projections come counts as on it."""
     return 8 * jnp.finfo(size.dtype).eps * size
+
+
+def zero_if_near(distance: Array, size: Array) -> Array:
+    """A signed distance from a boundary; zero for a point that counts as on it, but with its
+    derivative there: the point may move."""
+    on_boundary = jnp.abs(distance) <= near(size)
+    return distance - jnp.where(on_boundary, jax.lax.stop_gradient(distance), 0)
+
+
+def is_short(step: Array, length: Array) -> Array:
+    """Whether a point of this length moves by so little that how far it goes beyond a boundary is
+    known better from the step than from where it ends."""
+    return step <= length / 2

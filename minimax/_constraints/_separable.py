@@ -3,12 +3,14 @@ r"""What L1, SquaredL2 and ElasticNet share: $g(u) = \sum_i l_{1,i}|u_i| + l_{2,
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from minimax._constraints._clip import clip
+
 
 def soft_threshold(
     point: Float[Array, "*shape"], threshold: Float[Array, "..."]
 ) -> Float[Array, "*shape"]:
     """Every entry nearer to zero by `threshold`, or zero."""
-    return point - jnp.clip(point, -threshold, threshold)
+    return point - clip(point, -threshold, threshold)
 
 
 def back_by_soft_threshold(
@@ -18,7 +20,7 @@ def back_by_soft_threshold(
 ) -> Float[Array, "*shape"]:
     """`point - soft_threshold(point - step, threshold)` without taking the difference: an entry
     goes back by the step plus or minus the threshold, or all the way to zero."""
-    return jnp.clip(point, step - threshold, step + threshold)
+    return clip(point, step - threshold, step + threshold)
 
 
 def gap_of_absolute_values(

@@ -3,10 +3,14 @@
 Both are Michelot's sweeps (J. Optim. Theory Appl. 50, 1986): no sort, finite termination.
 """
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from minimax._constraints._clip import at_least, at_most
+from minimax._constraints._radius import near, zero_if_near
 from minimax._errors import GameError
 
 
@@ -25,8 +29,8 @@ def project_on_simplex(
     # The largest entry is 0 here and gets at most the total, so nothing at or below minus that
     # gets anything.
     still = jax.lax.stop_gradient(x)
-    kept = _support(still, still > -total, jnp.asarray(False), total)
-    projected = jnp.maximum(x - _threshold(x, kept, total), 0) * kept
+    kept = _support(still > -total, lambda kept: still > _threshold(still, kept, total))
+    projected = at_least(x - _threshold(x, kept, total), 0) * kept
     # No comparison with NaN holds, so it would come out as zeros, which look like an answer.
     return jnp.where(jnp.isfinite(largest), projected, jnp.nan).astype(point.dtype)
 
@@ -45,6 +49,44 @@ def project_on_simplex_and_inside(
     return jnp.where(inside, point, jnp.where(total > 0, outer, total * outer))
 
 
+def back_to_simplex(
+    point: Float[Array, "*batch n"], step: Float[Array, "*batch n"], total: Float[Array, ""]
+) -> Float[Array, "*batch n"]:
+    r"""`point - project_on_simplex(point - step, total)` without taking the difference.
+
+    It is $\min(x_i, s_i + \mu)$, with the same sweeps for $\mu$: all its numbers are small where
+    the step is, however large a point of the simplex is.
+    """
+    if point.shape[-1] == 0:
+        return point
+    x, s, total, digits = _in_single(point, step, total)
+    # A constant added to all steps moves nothing.
+    s = s - jnp.min(jax.lax.stop_gradient(s), axis=-1, keepdims=True)
+    still_x, still_s = jax.lax.stop_gradient((x, s))
+    moved = still_x - still_s
+    largest = jnp.max(moved, axis=-1, keepdims=True)
+    # What the largest entry exceeds by more than the total gets nothing; twice, for rounding.
+    start = moved > largest - 2 * total
+
+    def is_above(kept: Array) -> Array:
+        shift = _mean_surplus(still_x, still_s, kept, total, digits)
+        return (still_x > still_s + shift) | (moved >= largest)
+
+    kept = _support(start, is_above)
+    shift = _mean_surplus(x, s, kept, total, digits)
+    back = jnp.where(kept, at_most(s + shift, x), x)
+    return jnp.where(jnp.isfinite(largest), back, jnp.nan).astype(point.dtype)
+
+
+def surplus(
+    point: Float[Array, "*batch n"], step: Float[Array, "*batch n"], total: Float[Array, ""]
+) -> Float[Array, "*batch 1"]:
+    r"""$\sum_i (x_i - s_i) - \text{total}$, right to the digits of the step where $\sum_i |x_i|$ is
+    the total."""
+    x, s, total, digits = _in_single(point, step, total)
+    return _surplus(x, s, jnp.ones_like(x, bool), total, digits)
+
+
 def project_on_tangent_cone_of_simplex(
     active: Array, direction: Float[Array, "*batch n"]
 ) -> Float[Array, "*batch n"]:
@@ -52,16 +94,19 @@ def project_on_tangent_cone_of_simplex(
     v = direction.astype(jnp.promote_types(direction.dtype, jnp.float32))
     v = v - jnp.max(jax.lax.stop_gradient(v), axis=-1, keepdims=True)
     nothing = jnp.zeros((), v.dtype)
-    kept = _support(jax.lax.stop_gradient(v), jnp.ones_like(active), ~active, nothing)
+    still = jax.lax.stop_gradient(v)
+    kept = _support(
+        jnp.ones_like(active), lambda kept: ~active | (still > _threshold(still, kept, nothing))
+    )
     return jnp.where(kept, v - _threshold(v, kept, nothing), 0).astype(direction.dtype)
 
 
-def _support(x: Float[Array, "*batch n"], start: Array, always: Array, total: Array) -> Array:
+def _support(start: Array, is_above: Callable[[Array], Array]) -> Array:
     """Drop what lies below the threshold of what is left, until nothing does."""
 
     def sweep(carry: tuple[Array, Array]) -> tuple[Array, Array]:
         kept, _ = carry
-        still = kept & (always | (x > _threshold(x, kept, total)))
+        still = kept & is_above(kept)
         return still, jnp.any(still != kept)
 
     kept, _ = jax.lax.while_loop(lambda carry: carry[1], sweep, (start, jnp.asarray(True)))
@@ -73,3 +118,30 @@ def _threshold(x: Float[Array, "*batch n"], kept: Array, total: Array) -> Float[
     sum_of_kept = jnp.sum(jnp.where(kept, x, 0), axis=-1, keepdims=True)
     count = jnp.sum(kept, axis=-1, keepdims=True).astype(x.dtype)
     return (sum_of_kept - total) / jnp.maximum(count, 1)
+
+
+def _in_single(point: Array, step: Array, total: Array) -> tuple[Array, Array, Array, float]:
+    """All in single precision or better, because half precision cannot count; and how many units
+    of rounding of that one of the point is."""
+    dtype = jnp.promote_types(point.dtype, jnp.float32)
+    digits = float(jnp.finfo(point.dtype).eps / jnp.finfo(dtype).eps)
+    return point.astype(dtype), step.astype(dtype), total.astype(dtype), digits
+
+
+def _surplus(x: Array, s: Array, kept: Array, total: Array, digits: float) -> Array:
+    """The sum of x - s over the kept entries, less the total."""
+    size = jnp.abs(x)
+    beyond = jnp.sum(size, axis=-1, keepdims=True) - total
+    scale = digits * (jnp.sum(size, axis=-1, keepdims=True) + total)
+    # On the boundary the entries sum to the total: what is kept lacks what is not, which is small.
+    lacking = jnp.sum(jnp.where(kept, size - x, size), axis=-1, keepdims=True)
+    direct = jnp.sum(jnp.where(kept, x, 0), axis=-1, keepdims=True) - total
+    on_boundary = jnp.abs(beyond) <= near(scale)
+    held = jnp.where(on_boundary, zero_if_near(beyond, scale) - lacking, direct)
+    return held - jnp.sum(jnp.where(kept, s, 0), axis=-1, keepdims=True)
+
+
+def _mean_surplus(x: Array, s: Array, kept: Array, total: Array, digits: float) -> Array:
+    """The shift after which the kept entries of x - s sum to the total."""
+    count = jnp.sum(kept, axis=-1, keepdims=True).astype(x.dtype)
+    return _surplus(x, s, kept, total, digits) / jnp.maximum(count, 1)

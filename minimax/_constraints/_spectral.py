@@ -64,10 +64,18 @@ def on_eigenvalues(
 def on_singular_values(
     function: Callable[..., Array], matrix: Float[Array, "*batch n m"], *parameters: Array
 ) -> Float[Array, "*batch n m"]:
-    """`function(singular values, *parameters)` for those of each matrix."""
-    dtype = jnp.promote_types(matrix.dtype, jnp.float32)
-    cast = tuple(parameter.astype(dtype) for parameter in parameters)
-    return each_matrix(lambda x: _on_singular_values(function, x, cast), matrix)
+    """`function(singular values, *parameters)` for those of each matrix.
+
+    In other units it must be the same function, f(c s, c p) = c f(s, p), because the largest
+    matrices are taken in theirs: no singular value overflows.
+    """
+
+    def each(x: Float[Array, "n m"]) -> Float[Array, "n m"]:
+        unit = jnp.maximum(_unit(x), 1)
+        scaled = tuple(parameter.astype(x.dtype) / unit[0] for parameter in parameters)
+        return unit * _on_singular_values(function, x / unit, scaled)
+
+    return each_matrix(each, matrix)
 
 
 def on_tangent_cone(

@@ -9,7 +9,7 @@ from jaxtyping import Array, ArrayLike, Float
 from minimax._constraints._axis import along
 from minimax._constraints._normal import as_reals, check_length
 from minimax._constraints._polar import magnitude
-from minimax._constraints._radius import near
+from minimax._constraints._radius import zero_if_near
 from minimax._constraints.base import AbstractSet
 from minimax._errors import GameError, is_known
 
@@ -82,8 +82,7 @@ class AffineSet(AbstractSet):
             basis, origin = self.basis.astype(x.dtype), self.point.astype(x.dtype)
             off = _product(x - origin, basis.T)
             size = jnp.sum(jnp.abs(x) + jnp.abs(origin), axis=-1, keepdims=True)
-            off = jnp.where(jnp.abs(off) <= near(size), 0, off)
-            return _across(s, basis) + _product(off, basis)
+            return _across(s, basis) + _product(zero_if_near(off, size), basis)
 
         return along(self.axis, back, point, jnp.asarray(step_size * direction))
 

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
 from minimax._constraints._bounds import project_on_tangent_cone_of_bounds
+from minimax._constraints._clip import clip
 from minimax._constraints.base import AbstractCompactSet
 from minimax._errors import GameError, is_known
 
@@ -39,7 +40,7 @@ class Box(AbstractCompactSet):
             )
 
     def project(self, point: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-        return jnp.clip(point, self.lower.astype(point.dtype), self.upper.astype(point.dtype))
+        return clip(point, self.lower.astype(point.dtype), self.upper.astype(point.dtype))
 
     def displacement(
         self,
@@ -49,7 +50,7 @@ class Box(AbstractCompactSet):
     ) -> Float[Array, "*shape"]:
         to_upper = point - self.upper.astype(point.dtype)
         to_lower = point - self.lower.astype(point.dtype)
-        return jnp.clip(step_size * direction, to_upper, to_lower)
+        return clip(jnp.asarray(step_size * direction), to_upper, to_lower)
 
     def project_on_tangent_cone(
         self, point: Float[Array, "*shape"], direction: Float[Array, "*shape"]

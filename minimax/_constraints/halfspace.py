@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
 from minimax._constraints._axis import along
+from minimax._constraints._clip import at_least
 from minimax._constraints._normal import (
     as_reals,
     check_length,
@@ -61,7 +62,7 @@ class Halfspace(AbstractSet):
         def back(x: Float[Array, "*batch n"], s: Float[Array, "*batch n"]) -> Array:
             unit, offset = unit_normal(self.normal, self.offset, x)
             beyond = excess(x, unit, offset) - jnp.sum(unit * s, axis=-1, keepdims=True)
-            return s + jnp.maximum(beyond, 0) * unit
+            return s + at_least(beyond, 0) * unit
 
         return along(self.axis, back, point, jnp.asarray(step_size * direction))
 

@@ -5,14 +5,16 @@ import math
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, ArrayLike, Float
 
 from minimax import _tree
 from minimax._constraints._axis import along, vectors
-from minimax._constraints._radius import check_radius, near
+from minimax._constraints._radius import check_radius, near, zero_if_near
 from minimax._constraints._simplex import (
+    back_to_simplex,
     project_on_simplex_and_inside,
     project_on_tangent_cone_of_simplex,
+    surplus,
 )
 from minimax._constraints.base import AbstractCompactSet
 
@@ -51,6 +53,19 @@ class L1Ball(AbstractCompactSet):
     def project(self, point: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         return along(self.axis, lambda x: _shrink(x, self.radius.astype(x.dtype)), point)
 
+    def displacement(
+        self,
+        point: Float[Array, "*shape"],
+        direction: Float[Array, "*shape"],
+        step_size: ArrayLike,
+    ) -> Float[Array, "*shape"]:
+        return along(
+            self.axis,
+            lambda x, s: _back(x, s, self.radius.astype(x.dtype)),
+            point,
+            jnp.asarray(step_size * direction),
+        )
+
     def project_on_tangent_cone(
         self, point: Float[Array, "*shape"], direction: Float[Array, "*shape"]
     ) -> Float[Array, "*shape"]:
@@ -78,8 +93,7 @@ class L1Ball(AbstractCompactSet):
         x, d = vectors(self.axis, point), vectors(self.axis, direction)
         radius = self.radius.astype(x.dtype)
         steepest = jnp.max(jnp.abs(d), axis=-1, keepdims=True, initial=0)
-        slack = radius - jnp.sum(jnp.abs(x), axis=-1, keepdims=True)
-        slack = jnp.where(jnp.abs(slack) <= near(radius), 0, slack)
+        slack = zero_if_near(radius - jnp.sum(jnp.abs(x), axis=-1, keepdims=True), radius)
         return jnp.sum(jnp.abs(x) * (steepest + d * jnp.sign(x))) + jnp.sum(steepest * slack)
 
 
@@ -90,6 +104,15 @@ def example() -> L1Ball:
 
 def _shrink(x: Float[Array, "*batch n"], radius: Array) -> Float[Array, "*batch n"]:
     return jnp.sign(x) * project_on_simplex_and_inside(jnp.abs(x), radius)
+
+
+def _back(x: Float[Array, "*batch n"], s: Float[Array, "*batch n"], radius: Array) -> Array:
+    """x - P(x - s): s where x - s is inside, else as on the simplex of the magnitudes of x - s."""
+    signs = jnp.where(x - s >= 0, jnp.ones_like(x), -jnp.ones_like(x))
+    inside = surplus(signs * x, signs * s, radius) <= 0
+    positive = jnp.where(radius > 0, radius, 1)
+    back = signs * back_to_simplex(signs * x, signs * s, positive)
+    return jnp.where(inside, s, jnp.where(radius > 0, back, x))
 
 
 def _inward(x: Float[Array, "*batch n"], d: Float[Array, "*batch n"], radius: Array) -> Array:

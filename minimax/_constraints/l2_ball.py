@@ -9,7 +9,7 @@ from jaxtyping import Array, ArrayLike, Float
 
 from minimax._constraints._axis import along, vectors
 from minimax._constraints._polar import polar
-from minimax._constraints._radius import check_radius, near
+from minimax._constraints._radius import check_radius, is_short, near, zero_if_near
 from minimax._constraints.base import AbstractCompactSet
 
 
@@ -102,19 +102,21 @@ def _inward(x: Float[Array, "*batch n"], v: Float[Array, "*batch n"], radius: Ar
 def _slack(x: Float[Array, "*batch n"], radius: Array) -> Array:
     """r² - |x|², zero on the sphere."""
     norm, _ = polar(x)
-    inside = radius - norm
-    slack = inside * (radius + norm)
-    # Zero there, but with its derivative: the point may move.
-    return slack - jnp.where(jnp.abs(inside) <= near(radius), jax.lax.stop_gradient(slack), 0)
+    return zero_if_near(radius - norm, radius) * (radius + norm)
 
 
 def _back(x: Float[Array, "*batch n"], s: Float[Array, "*batch n"], radius: Array) -> Array:
     """x - P(x - s): s where x - s is inside. Elsewhere, with q = x - s, it is s r/|q| + x (1 -
     r/|q|), and |q|² - r² is computed without a difference of large numbers where x is on the
     sphere."""
-    norm, _ = polar(x - s)
-    outside = norm > radius
+    norm, length, stride = (polar(each)[0] for each in (x - s, x, s))
+    scale = jax.lax.stop_gradient(jnp.maximum(jnp.maximum(norm, length), radius))
+    scale = jnp.where(scale > 0, scale, 1)  # in these units no square overflows
+    x, s, norm, radius = x / scale, s / scale, norm / scale, radius / scale
+    by_step = jnp.sum(s * (s - 2 * x), axis=-1, keepdims=True) - _slack(x, radius)
+    directly = (norm - radius) * (norm + radius)
+    excess = jnp.where(is_short(stride, length), by_step, directly)
+    outside = ~(excess <= 0)
     norm = jnp.where(outside, norm, 1)
-    x, s, share = x / norm, s / norm, radius / norm  # in units of |q| no square overflows
-    excess = jnp.sum(s * (s - 2 * x), axis=-1, keepdims=True) - _slack(x, share)
-    return norm * jnp.where(outside, s * share + x * jnp.maximum(excess, 0) / (1 + share), s)
+    moved = s * (radius / norm) + x * (excess / norm / (norm + radius))
+    return scale * jnp.where(outside, moved, s)

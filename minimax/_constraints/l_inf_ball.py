@@ -6,6 +6,7 @@ from jaxtyping import Array, ArrayLike, Float
 
 from minimax import _tree
 from minimax._constraints._bounds import project_on_tangent_cone_of_bounds
+from minimax._constraints._clip import clip
 from minimax._constraints._radius import check_radius
 from minimax._constraints.base import AbstractCompactSet
 
@@ -35,7 +36,7 @@ class LInfBall(AbstractCompactSet):
 
     def project(self, point: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         radius = self.radius.astype(point.dtype)
-        return jnp.clip(point, -radius, radius)
+        return clip(point, -radius, radius)
 
     def displacement(
         self,
@@ -44,7 +45,7 @@ class LInfBall(AbstractCompactSet):
         step_size: ArrayLike,
     ) -> Float[Array, "*shape"]:
         radius = self.radius.astype(point.dtype)
-        return jnp.clip(step_size * direction, point - radius, point + radius)
+        return clip(jnp.asarray(step_size * direction), point - radius, point + radius)
 
     def project_on_tangent_cone(
         self, point: Float[Array, "*shape"], direction: Float[Array, "*shape"]

@@ -4,6 +4,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
 from minimax._constraints._bounds import project_on_tangent_cone_of_bounds
+from minimax._constraints._clip import at_least, at_most
 from minimax._constraints.base import AbstractSet
 
 
@@ -20,7 +21,7 @@ class NonNegative(AbstractSet):
     """
 
     def project(self, point: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-        return jnp.maximum(point, 0)
+        return at_least(point, 0)
 
     def displacement(
         self,
@@ -28,7 +29,7 @@ class NonNegative(AbstractSet):
         direction: Float[Array, "*shape"],
         step_size: ArrayLike,
     ) -> Float[Array, "*shape"]:
-        return jnp.minimum(step_size * direction, point)
+        return at_most(jnp.asarray(step_size * direction), point)
 
     def project_on_tangent_cone(
         self, point: Float[Array, "*shape"], direction: Float[Array, "*shape"]

@@ -1,11 +1,11 @@
 """The sum of singular values."""
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
-from minimax._constraints._singular_values import Scalar, map_singular_values
+from minimax._constraints._clip import at_least, at_most
+from minimax._constraints._spectral import on_singular_values
 from minimax._constraints._weight import as_scalar_weight, is_within, like
 from minimax._constraints.base import AbstractRegularizer
 
@@ -49,7 +49,7 @@ class NuclearNorm(AbstractRegularizer):
 
     def prox(self, point: Float[Array, "*shape"], step_size: ArrayLike) -> Float[Array, "*shape"]:
         x = _matrices(point)
-        after = _map(_soft_threshold, x, like(step_size, x) * like(self.weight, x))
+        after = on_singular_values(_soft_threshold, x, like(step_size, x) * like(self.weight, x))
         return after.reshape(point.shape).astype(point.dtype)
 
     def displacement(
@@ -60,7 +60,7 @@ class NuclearNorm(AbstractRegularizer):
     ) -> Float[Array, "*shape"]:
         # With q = x - s, the way back x - prox(q) is s and what the threshold takes off q.
         x, s = _matrices(point), _matrices(like(step_size, point) * direction)
-        taken = _map(jnp.minimum, x - s, like(step_size, x) * like(self.weight, x))
+        taken = on_singular_values(at_most, x - s, like(step_size, x) * like(self.weight, x))
         return (s + taken).reshape(point.shape).astype(point.dtype)
 
     def gap(
@@ -88,12 +88,5 @@ def _matrices(leaf: Float[Array, "*shape"]) -> Float[Array, "*batch m n"]:
     return leaf.reshape(1, -1) if leaf.ndim < 2 else leaf
 
 
-def _map(function: Scalar, matrix: Array, threshold: Array) -> Array:
-    """A function that is homogeneous, in units of the largest entry: there no norm overflows."""
-    largest = jax.lax.stop_gradient(jnp.max(jnp.abs(matrix), axis=(-2, -1), keepdims=True))
-    unit = jnp.clip(largest, jnp.finfo(matrix.dtype).tiny, jnp.finfo(matrix.dtype).max)
-    return unit * map_singular_values(function, matrix / unit, (threshold / unit)[..., 0])
-
-
 def _soft_threshold(s: Array, threshold: Array) -> Array:
-    return jnp.maximum(s - threshold, 0)
+    return at_least(s - threshold, 0)

@@ -4,10 +4,10 @@ import math
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, ArrayLike, Float
 
 from minimax import _tree
-from minimax._constraints._radius import check_radius, near
+from minimax._constraints._radius import check_radius, zero_if_near
 from minimax._constraints._simplex import project_on_simplex_and_inside
 from minimax._constraints._spectral import (
     check_matrix,
@@ -54,6 +54,16 @@ class NuclearNormBall(AbstractCompactSet):
     def project(self, point: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         return on_singular_values(project_on_simplex_and_inside, point, self.radius)
 
+    def displacement(
+        self,
+        point: Float[Array, "*shape"],
+        direction: Float[Array, "*shape"],
+        step_size: ArrayLike,
+    ) -> Float[Array, "*shape"]:
+        # With q = x - s it is s and what the projection takes off q.
+        s = jnp.asarray(step_size * direction)
+        return s + on_singular_values(_beyond, point - s, self.radius)
+
     def diameter(self, point: Float[Array, "*shape"]) -> Float[Array, ""]:
         return 2 * self.radius.astype(point.dtype) * math.prod(point.shape[:-2]) ** 0.5
 
@@ -82,8 +92,7 @@ class NuclearNormBall(AbstractCompactSet):
                 + jnp.sum(t * (on_left + on_right) ** 2, axis=0)
                 + jnp.sum((t[0] - t) * (on_left**2 + on_right**2), axis=0)
             )
-            slack = radius - jnp.sum(s)
-            slack = jnp.where(jnp.abs(slack) <= near(radius), 0, slack)
+            slack = zero_if_near(radius - jnp.sum(s), radius)
             return jnp.sum(s * twice) / 2 + t[0, 0] * slack
 
         return jnp.sum(each_matrix(excess, point, direction))
@@ -95,3 +104,7 @@ class NuclearNormBall(AbstractCompactSet):
 def example() -> NuclearNormBall:
     """For the tests that every constraint passes: an instance for matrices of any shape."""
     return NuclearNormBall(1.5)
+
+
+def _beyond(values: Float[Array, " k"], radius: Array) -> Float[Array, " k"]:
+    return values - project_on_simplex_and_inside(values, radius)

@@ -1,13 +1,15 @@
 """The cone of positive semidefinite matrices."""
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, ArrayLike, Float
 
+from minimax._constraints._clip import at_least, at_most
 from minimax._constraints._spectral import (
     check_square,
     each_matrix,
     on_eigenvalues,
     on_tangent_cone,
+    symmetric_part,
 )
 from minimax._constraints.base import AbstractSet
 
@@ -35,7 +37,19 @@ class PositiveSemidefiniteCone(AbstractSet):
     """
 
     def project(self, point: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-        return on_eigenvalues(lambda values: jnp.maximum(values, 0), point)
+        return on_eigenvalues(lambda values: at_least(values, 0), point)
+
+    def displacement(
+        self,
+        point: Float[Array, "*shape"],
+        direction: Float[Array, "*shape"],
+        step_size: ArrayLike,
+    ) -> Float[Array, "*shape"]:
+        # With q = x - s it is s and what is negative in q; of what is not symmetric it is all of x.
+        s = jnp.asarray(step_size * direction)
+        taken = on_eigenvalues(lambda values: at_most(values, 0), point - s)
+        skew = each_matrix(lambda x: x / 2 - x.T / 2, point)
+        return each_matrix(symmetric_part, s) + skew + taken
 
     def project_on_tangent_cone(
         self, point: Float[Array, "*shape"], direction: Float[Array, "*shape"]

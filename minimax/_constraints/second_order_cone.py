@@ -2,11 +2,12 @@
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, ArrayLike, Float
 
 from minimax._constraints._axis import along
+from minimax._constraints._clip import at_least
 from minimax._constraints._polar import magnitude, polar
-from minimax._constraints._radius import near
+from minimax._constraints._radius import is_short, near, zero_if_near
 from minimax._constraints.base import AbstractSet
 
 
@@ -34,6 +35,14 @@ class SecondOrderCone(AbstractSet):
     def project(self, point: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         return along(self.axis, _project, point)
 
+    def displacement(
+        self,
+        point: Float[Array, "*shape"],
+        direction: Float[Array, "*shape"],
+        step_size: ArrayLike,
+    ) -> Float[Array, "*shape"]:
+        return along(self.axis, _back, point, jnp.asarray(step_size * direction))
+
     def project_on_tangent_cone(
         self, point: Float[Array, "*shape"], direction: Float[Array, "*shape"]
     ) -> Float[Array, "*shape"]:
@@ -51,9 +60,30 @@ def _project(x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
     u, t = _split(x / scale)
     norm, unit = polar(u)
     # On the ray through (u/|u|, 1), where neither x nor -x is in the cone.
-    reached = jnp.maximum((norm + t) / 2, 0)
+    reached = at_least((norm + t) / 2, 0)
     nearest = scale * jnp.concatenate([reached * unit, reached], axis=-1)
     return jnp.where(norm <= t, x, nearest)
+
+
+def _back(x: Float[Array, "*batch n"], s: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
+    """x - P(x - s): with q = x - s = (u, t), it is s where q is in the cone, x where -q is in it,
+    and else s + (|u| - t)/2 (u/|u|, -1). |u| - t is computed without a difference of large numbers
+    where x is on the boundary."""
+    scale = jnp.maximum(magnitude(x), magnitude(s))
+    x, s = x / scale, s / scale
+    (x_u, x_t), (s_u, s_t) = _split(x), _split(s)
+    (u, t), (length, _) = _split(x - s), polar(x_u)
+    norm, unit = polar(u)
+    # |u|² - t², of which |x_u|² - x_t² is zero on the boundary, over |u| + t.
+    rise = zero_if_near(length - x_t, jnp.abs(x_t)) * (length + x_t) - s_t * (s_t - 2 * x_t)
+    rise = rise + jnp.sum(s_u * (s_u - 2 * x_u), axis=-1, keepdims=True)
+    by_step = (t > 0) & is_short(polar(s)[0], polar(x)[0])
+    outside = jnp.where(by_step, rise / jnp.where(by_step, norm + t, 1), norm - t)
+    partly = s + outside / 2 * jnp.concatenate([unit, -jnp.ones_like(t)], axis=-1)
+    back = jnp.where(outside <= 0, s, jnp.where(norm <= -t, x, partly))
+    # The norm of what is not a number is zero.
+    unknown = jnp.any(jnp.isnan(x - s), axis=-1, keepdims=True)
+    return jnp.where(unknown, jnp.nan, scale * back)
 
 
 def _inward(x: Float[Array, "*batch n"], d: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:

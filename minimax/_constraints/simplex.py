@@ -5,11 +5,15 @@ import math
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, ArrayLike, Float
 
 from minimax import _tree
 from minimax._constraints._axis import along, vectors
-from minimax._constraints._simplex import project_on_simplex, project_on_tangent_cone_of_simplex
+from minimax._constraints._simplex import (
+    back_to_simplex,
+    project_on_simplex,
+    project_on_tangent_cone_of_simplex,
+)
 from minimax._constraints.base import AbstractCompactSet
 from minimax._errors import GameError, is_known
 
@@ -49,6 +53,19 @@ class Simplex(AbstractCompactSet):
 
     def project(self, point: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         return along(self.axis, lambda x: project_on_simplex(x, self.total), point)
+
+    def displacement(
+        self,
+        point: Float[Array, "*shape"],
+        direction: Float[Array, "*shape"],
+        step_size: ArrayLike,
+    ) -> Float[Array, "*shape"]:
+        return along(
+            self.axis,
+            lambda x, s: back_to_simplex(x, s, self.total),
+            point,
+            jnp.asarray(step_size * direction),
+        )
 
     def project_on_tangent_cone(
         self, point: Float[Array, "*shape"], direction: Float[Array, "*shape"]

@@ -4,10 +4,11 @@ import math
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, ArrayLike, Float
 
 from minimax import _tree
-from minimax._constraints._radius import check_radius, near
+from minimax._constraints._clip import at_least, at_most
+from minimax._constraints._radius import check_radius, zero_if_near
 from minimax._constraints._spectral import (
     check_matrix,
     each_matrix,
@@ -50,7 +51,17 @@ class SpectralNormBall(AbstractCompactSet):
         check_radius("SpectralNormBall", self.radius)
 
     def project(self, point: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-        return on_singular_values(jnp.minimum, point, self.radius)
+        return on_singular_values(at_most, point, self.radius)
+
+    def displacement(
+        self,
+        point: Float[Array, "*shape"],
+        direction: Float[Array, "*shape"],
+        step_size: ArrayLike,
+    ) -> Float[Array, "*shape"]:
+        # With q = x - s it is s and what the projection takes off q.
+        s = jnp.asarray(step_size * direction)
+        return s + on_singular_values(_beyond, point - s, self.radius)
 
     def diameter(self, point: Float[Array, "*shape"]) -> Float[Array, ""]:
         values = math.prod(point.shape[:-2]) * min(point.shape[-2:])
@@ -71,7 +82,7 @@ class SpectralNormBall(AbstractCompactSet):
             left, values, right = svd(d)
             radius = self.radius.astype(x.dtype)
             above = radius + jnp.sum(left * product(x, right), axis=0)
-            return values * jnp.where(jnp.abs(above) <= near(radius), 0, above)
+            return values * zero_if_near(above, radius)
 
         return jnp.sum(each_matrix(excess, point, direction))
 
@@ -82,3 +93,7 @@ class SpectralNormBall(AbstractCompactSet):
 def example() -> SpectralNormBall:
     """For the tests that every constraint passes: an instance for matrices of any shape."""
     return SpectralNormBall(1.5)
+
+
+def _beyond(values: Float[Array, " k"], radius: Array) -> Float[Array, " k"]:
+    return at_least(values - radius, 0)

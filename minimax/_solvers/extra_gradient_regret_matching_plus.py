@@ -7,7 +7,13 @@ from jaxtyping import Array, Float, Int, PyTree
 
 from minimax import _tree
 from minimax._game import AbstractGame
-from minimax._solvers._regret import check_simplices, project_above_simplex, regrets, strategies
+from minimax._solvers._regret import (
+    check_simplices,
+    project_above_simplex,
+    regrets,
+    shares,
+    strategies,
+)
 from minimax._solvers.base import AbstractSolver
 from minimax._step_size import as_step_size
 
@@ -32,12 +38,16 @@ class ExtraGradientRegretMatchingPlus(AbstractSolver):
     is $L \le \sqrt6\, \|A\|_2 \max(n, m)$, and for $\eta < 1/L$ the iterates converge to a
     solution (asymptotically; the best of them like $1/\sqrt{k}$). Larger steps are not covered.
 
+    A player x on a `Simplex` of total t is t times a strategy u = x/t, and all of the above is in
+    the game of the strategies: there A has the factor of both totals. An `EntropicSimplex` is a
+    `Simplex` here: no step measures its distance.
+
     **Arguments:**
 
     - `step_size`: $\eta > 0$.
 
     **Raises:** `GameError` for a step size that is not one finite number > 0, and where a player's
-    constraint is no `mm.Simplex`.
+    constraint is no `mm.Simplex` or `mm.EntropicSimplex`.
 
     ```python
     >>> import jax.numpy as jnp
@@ -60,8 +70,8 @@ class ExtraGradientRegretMatchingPlus(AbstractSolver):
     def init(
         self, game: AbstractGame, players: PyTree, data: PyTree = None
     ) -> ExtraGradientRegretMatchingPlusState:
-        del game, data
-        return ExtraGradientRegretMatchingPlusState(_tree.variables(players))
+        del data
+        return ExtraGradientRegretMatchingPlusState(shares(game, players))
 
     def step(
         self,

@@ -39,6 +39,10 @@ class RegretMatchingPlus(AbstractSolver):
     "alternating" order with an average of growing weights (`power=1` or 2) is the fastest; the last
     iterates may circle for ever.
 
+    A player x on a `Simplex` of total t is t times a strategy u = x/t, and all of the above is in
+    the game of the strategies, whose losses are t F. An `EntropicSimplex` is a `Simplex` here: no
+    step measures its distance.
+
     **Arguments:**
 
     - `prediction`: $\theta \ge 0$.
@@ -46,7 +50,7 @@ class RegretMatchingPlus(AbstractSolver):
       sees what those before it have just done. Both cost one gradient per player and step.
 
     **Raises:** `GameError` for another prediction or order, and where a player's constraint is no
-    `mm.Simplex`.
+    `mm.Simplex` or `mm.EntropicSimplex`.
 
     ```python
     >>> import jax.numpy as jnp

@@ -7,7 +7,13 @@ from jaxtyping import Array, Float, Int, PyTree
 
 from minimax import _tree
 from minimax._game import AbstractGame
-from minimax._solvers._regret import check_simplices, project_above_simplex, regrets, strategies
+from minimax._solvers._regret import (
+    check_simplices,
+    project_above_simplex,
+    regrets,
+    shares,
+    strategies,
+)
 from minimax._solvers.base import AbstractSolver
 from minimax._step_size import as_step_size
 
@@ -31,14 +37,14 @@ class SmoothPredictiveRegretMatchingPlus(AbstractSolver):
 
     One evaluation per step, and one at the start. On a matrix game the iterates converge to a
     solution for $\eta \le 1/(8L)$ (asymptotically; the best of them like $1/\sqrt{k}$), with the
-    L told there. Larger steps are not covered.
+    L told there. Larger steps are not covered. Totals and `EntropicSimplex` count as there.
 
     **Arguments:**
 
     - `step_size`: $\eta > 0$.
 
     **Raises:** `GameError` for a step size that is not one finite number > 0, and where a player's
-    constraint is no `mm.Simplex`.
+    constraint is no `mm.Simplex` or `mm.EntropicSimplex`.
 
     ```python
     >>> import jax.numpy as jnp
@@ -62,7 +68,7 @@ class SmoothPredictiveRegretMatchingPlus(AbstractSolver):
         self, game: AbstractGame, players: PyTree, data: PyTree = None
     ) -> SmoothPredictiveRegretMatchingPlusState:
         regret = regrets(game, players, game.operator(players, data))
-        return SmoothPredictiveRegretMatchingPlusState(_tree.variables(players), regret)
+        return SmoothPredictiveRegretMatchingPlusState(shares(game, players), regret)
 
     def step(
         self,
