@@ -34,3 +34,16 @@ except ModuleNotFoundError as error:
 from minimax.testing.constraints import ConstraintCase as ConstraintCase
 from minimax.testing.constraints import check_constraint as check_constraint
 from minimax.testing.constraints import constraint_laws as constraint_laws
+from minimax.testing.games import GameCase as GameCase
+from minimax.testing.games import check_game_laws as check_game_laws
+from minimax.testing.games import game_laws as game_laws
+from minimax.testing.metrics import MetricCase as MetricCase
+from minimax.testing.metrics import check_metric as check_metric
+from minimax.testing.metrics import metric_laws as metric_laws
+from minimax.testing.solvers import COUPLED as COUPLED
+from minimax.testing.solvers import FREE as FREE
+from minimax.testing.solvers import SIMPLICES as SIMPLICES
+from minimax.testing.solvers import Family as Family
+from minimax.testing.solvers import SolverCase as SolverCase
+from minimax.testing.solvers import check_solver as check_solver
+from minimax.testing.solvers import solver_laws as solver_laws
