@@ -159,8 +159,9 @@ def a_batch_is_a_loop_and_jit_changes_nothing(subject: MetricCase):
 @law(LAWS, anything)
 def data_is_handed_to_the_payoff(subject: MetricCase):
     """metric(game, players, data) measures the game with that data."""
-    game = mm.Game(lambda p, d: d * p[0] * p[1] + p[0], constraints=mm.Box(-1.0, 1.0))
+    game = mm.Game(lambda p, d=1.0: d * p[0] * p[1] + p[0], constraints=mm.Box(-1.0, 1.0))
     built_in = mm.Game(lambda p: 3.0 * p[0] * p[1] + p[0], constraints=mm.Box(-1.0, 1.0))
     metric, players = subject.metric, (0.5, 0.25)
     if subject.suits(built_in, players):
-        assert metric(game, players, jnp.asarray(3.0)) == metric(built_in, players)
+        found, expected = metric(game, players, jnp.asarray(3.0)), metric(built_in, players)
+        assert found == expected, f"{found} with the data, {expected} with the same built in"

@@ -58,10 +58,8 @@ class SolverCase:
 
     @property
     def here(self) -> mm.AbstractSolver:
-        """The solver with its numbers in the precision of the mode: single, if not x64."""
-        return jax.tree.map(
-            lambda x: jnp.asarray(np.asarray(x)) if eqx.is_array(x) else x, self.solver
-        )
+        """The solver as a new one in this precision."""
+        return made_here(self.solver)
 
     def means(self, posed: Posed) -> bool:
         """Whether the case says that the solver is for this game."""
@@ -102,8 +100,13 @@ class SolverCase:
         data: Any = None,
     ) -> mm.Solution:
         """The one way in which most laws solve: with equal shapes and options it compiles once."""
-        solver = self.here if solver is None else solver
+        solver = made_here(self.solver if solver is None else solver)
         return mm.solve(*self.pose(seed, dtype), solver, tol=tol, data=data)
+
+
+def made_here(solver: mm.AbstractSolver) -> mm.AbstractSolver:
+    """A copy with numbers in the precision of the mode, single if not x64, none of them weak."""
+    return jax.tree.map(lambda x: jnp.asarray(np.asarray(x)) if eqx.is_array(x) else x, solver)
 
 
 def anything(case: SolverCase) -> bool:

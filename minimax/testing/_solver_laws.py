@@ -293,20 +293,22 @@ def evaluations_are_as_many_as_are_made(subject: SolverCase):
 @law(LAWS, anything)
 def new_numbers_do_not_trace_again(subject: SolverCase):
     """One trace for new data, starts, games, tolerances, step sizes and equal solvers."""
-    solver = subject.solver
-    copied = jax.tree.map(lambda x: jnp.array(x) if eqx.is_array(x) else x, solver)
-    equal = copied if subject.again is None else subject.again
-    other = jax.tree.map(lambda x: 0.5 * x if eqx.is_inexact_array(x) else x, solver)
+    solver = subject.here
+    equal = solver if subject.again is None else subject.again
+    other = jax.tree.map(lambda x: 0.5 * x if eqx.is_inexact_array_like(x) else x, solver)
     push = jnp.asarray(draw(0, 3))
     subject.solve()
     subject.solve(data=push)
     before = len(traces)
-    subject.solve(seed=1)
-    subject.solve(equal)
-    subject.solve(tol=1e-1)
-    subject.solve(other)
-    subject.solve(data=2 * push)
-    assert len(traces) == before
+    for what, again in {
+        "a new game and start": dict(seed=1),
+        "an equal solver": dict(solver=equal),
+        "a new tolerance": dict(tol=1e-1),
+        "a solver with new numbers": dict(solver=other),
+        "new data": dict(data=2 * push),
+    }.items():
+        subject.solve(**again)
+        assert len(traces) == before, f"{what} is a new program: are all numbers arrays?"
 
 
 @law(LAWS, anything)

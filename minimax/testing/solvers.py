@@ -39,7 +39,9 @@ def check_solver(
 
     CASE = SolverCase(MySolver(0.1), linear=True)
 
-    @pytest.mark.parametrize("law", [law for law in solver_laws if law.applies(CASE)], ids=str)
+    LAWS = [pytest.param(law, id=law.name) for law in solver_laws if law.applies(CASE)]
+
+    @pytest.mark.parametrize("law", LAWS)
     def test_my_solver(law):
         law(CASE)
     ```
