@@ -120,10 +120,13 @@ class Tiring(Descent):
 
 
 class Recompiling(Descent):
-    step_size: float = 0.3
+    """A number that is no array is part of the program."""
+
+    factor: float = 1.0
 
     def step(self, game, players, state, data=None):
-        return game.prox_step(players, game.operator(players, data), self.step_size), state
+        F = game.operator(players, data)
+        return game.prox_step(players, F, self.factor * self.step_size), state
 
 
 BROKEN_SOLVERS = [

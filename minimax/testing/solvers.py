@@ -30,7 +30,7 @@ def check_solver(
     stays at a solution, finds one where the operator is strongly monotone and says so where there
     is none.
 
-    It takes some ten seconds, because some twenty programs are compiled. In a test suite of your
+    It takes half a minute, because some twenty programs are compiled. In a test suite of your
     own each law is a test, named after it:
 
     ```python
