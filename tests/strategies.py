@@ -7,7 +7,6 @@ step sizes are drawn.
 from dataclasses import dataclass
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,6 +14,9 @@ from hypothesis import strategies as st
 from jaxtyping import Array, Float, PyTree
 
 import minimax as mm
+from minimax.testing._players import Network as Network
+from minimax.testing._players import flat as flat
+from minimax.testing._players import parts as parts
 
 SHAPES = [(1, 1), (2, 2), (4, 3), (2, 5)]
 
@@ -112,20 +114,6 @@ def fractions(low: float, high: float) -> st.SearchStrategy[float]:
     return st.floats(low, high, allow_nan=False)
 
 
-class Network(eqx.Module):
-    """A player with an activation function, a setting and an integer array in it."""
-
-    weight: Array
-    bias: Array
-    activation: Any
-    rate: float
-    labels: Array
-
-    @staticmethod
-    def of(weight: Any, bias: Any) -> "Network":
-        return Network(jnp.asarray(weight), jnp.asarray(bias), jnp.tanh, 0.5, jnp.arange(3))
-
-
 PLAYERS = {
     "two scalars": lambda a: (a[0], a[1]),
     "dict of vectors": lambda a: {"x": a[:2], "y": a[2:5]},
@@ -138,15 +126,3 @@ ROLES = {
     name: ("min", "max") if name == "two scalars" else {"x": "min", "y": "max"} for name in PLAYERS
 }
 """The roles that go with `PLAYERS`."""
-
-
-def parts(players: PyTree) -> tuple[Array, Array]:
-    """The variables of the two players, each as one vector."""
-    first, second = players if isinstance(players, tuple) else (players["x"], players["y"])
-    return flat(first), flat(second)
-
-
-def flat(tree: PyTree) -> Array:
-    """All variables of a tree as one vector."""
-    leaves = jax.tree.leaves(eqx.filter(tree, eqx.is_inexact_array))
-    return jnp.concatenate([jnp.ravel(leaf) for leaf in leaves])

@@ -1,14 +1,9 @@
-r"""Laws that hold for every metric; each file in `_metrics` is tried.
-
-A metric is non-negative, zero exactly at solutions, and the same for the same game written
-differently.
-"""
+"""Each file in `_metrics` is held to the laws of `minimax.testing`, and to what is known of it
+alone."""
 
 import itertools
-from typing import Any
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -19,27 +14,22 @@ from scipy.optimize import linprog, minimize
 
 import minimax as mm
 from minimax import _metrics
+from minimax.testing import MetricCase, metric_laws
+from minimax.testing._metric_case import (
+    RPS,
+    Matrix,
+    draw,
+    matrix_game,
+    measure,
+    rock_paper_scissors,
+)
 from tests.discovery import check_files, examples
-from tests.strategies import Network, flat, seeds
+from tests.strategies import flat, seeds
 
 pytestmark = pytest.mark.usefixtures("float64")
 
 EPS = np.finfo(float).eps
 EXAMPLES = examples(_metrics)
-every_metric = pytest.mark.parametrize("name", EXAMPLES)
-measure = eqx.filter_jit(lambda metric, *args: metric(*args))
-
-
-class Matrix(mm.AbstractGame):
-    r"""$c\, x^\top A y$ on sets."""
-
-    matrix: Float[Array, "n m"]
-    scale: Float[Array, ""]
-    constraints: PyTree
-    roles = {"x": "min", "y": "max"}
-
-    def payoff(self, players, data=None):
-        return self.scale * (players["x"] @ self.matrix @ players["y"])
 
 
 class Concave(mm.AbstractGame):
@@ -56,117 +46,33 @@ class Concave(mm.AbstractGame):
         return 0.5 * x @ self.P @ x + x @ self.A @ y - 0.5 * y @ self.Q @ y
 
 
-def draw(seed: int, *shape: int) -> Array:
-    return jnp.asarray(np.random.default_rng(seed).normal(size=shape))
-
-
-def matrix_game(seed: int, constraints: Any = mm.Simplex(), scale: float = 1.0) -> Matrix:
-    return Matrix(draw(seed, 3, 4), jnp.asarray(scale), constraints)
-
-
 def feasible(game: mm.AbstractGame, seed: int) -> dict[str, Array]:
     return game.project({"x": draw(seed, 3), "y": draw(seed + 1, 4)})
 
 
-# Rock-paper-scissors and one more column, worse for its player than any other.
-RPS = [[0.0, -1.0, 1.0, -2.0], [1.0, 0.0, -1.0, -2.0], [-1.0, 1.0, 0.0, -2.0]]
+def case_of(name: str) -> MetricCase:
+    """An example. The gap of rock-paper-scissors grows at least like the distance over 12 (six
+    vertices, payoffs >= 1/2); exploitability is half of it."""
+    return MetricCase(EXAMPLES[name](), sharpness=1 / 24)
 
 
-def rock_paper_scissors() -> tuple[Matrix, dict[str, Array]]:
-    third = jnp.full(3, 1 / 3)
-    solution = {"x": third, "y": jnp.concatenate([third, jnp.zeros(1)])}
-    return Matrix(jnp.asarray(RPS), jnp.asarray(1.0), mm.Simplex()), solution
+LAWS = [
+    pytest.param(law, name, id=f"{name}-{law.name}")
+    for name in EXAMPLES
+    for law in metric_laws
+    if law.applies(case_of(name))
+]
+
+
+@pytest.mark.parametrize("law, name", LAWS)
+def test_laws(law, name):
+    """Each law that is for it."""
+    law(case_of(name))
 
 
 def test_every_file_holds_one_metric_that_is_exported():
     """One class per file, with an `example()`; the message is the line that is missing."""
     check_files(_metrics, mm.AbstractMetric)
-
-
-@every_metric
-@given(seeds)
-def test_it_is_zero_at_solutions_and_positive_elsewhere(name, seed):
-    """Zero up to rounding where the solution is known; nowhere negative."""
-    game, solution = rock_paper_scissors()
-    metric = EXAMPLES[name]()
-    assert 0 <= float(measure(metric, game, solution)) + 8 * EPS
-    assert float(measure(metric, game, solution)) <= 8 * EPS
-    players = feasible(game, seed)
-    distance = max(float(jnp.max(jnp.abs(players[k] - solution[k]))) for k in "xy")
-    found = float(measure(metric, game, players))
-    assert found >= 0
-    # The gap of this game grows at least like the distance over 12 (six vertices, payoffs >= 1/2);
-    # exploitability is half of it.
-    assert found >= distance / 24
-
-
-@every_metric
-def test_it_is_zero_at_a_corner_that_every_player_prefers(name):
-    """F points out of the set there: not zero itself, but nothing is to gain. No rounding."""
-    game = mm.Game(
-        lambda p: p["x"] @ jnp.array([0.1, 0.5, 1.0]) - p["y"] @ jnp.array([0.5, 0.2]),
-        {"x": "min", "y": "max"},
-        constraints=mm.Simplex(),
-    )
-    corner = {"x": jnp.array([1.0, 0.0, 0.0]), "y": jnp.array([0.0, 1.0])}
-    assert float(EXAMPLES[name]()(game, corner)) == 0.0
-
-
-@every_metric
-@given(seeds)
-def test_relabelling_moves_and_swapping_roles_changes_nothing(name, seed):
-    """Permuted rows and columns; and min f / max f as max -f / min -f."""
-    metric, game = EXAMPLES[name](), matrix_game(seed)
-    players = feasible(game, seed + 7)
-    value = float(measure(metric, game, players))
-    rows, columns = (np.random.default_rng(seed).permutation(n) for n in (3, 4))
-    permuted = Matrix(game.matrix[rows][:, columns], game.scale, mm.Simplex())
-    moved = {"x": players["x"][rows], "y": players["y"][columns]}
-    assert float(measure(metric, permuted, moved)) == pytest.approx(value, abs=64 * EPS)
-    transposed = Matrix(-game.matrix.T, game.scale, mm.Simplex())
-    swapped = {"x": players["y"], "y": players["x"]}
-    assert float(measure(metric, transposed, swapped)) == pytest.approx(value, abs=64 * EPS)
-
-
-@every_metric
-def test_how_players_are_written_changes_nothing(name):
-    """NumPy arrays, nested trees, modules with settings in them: the same number."""
-    A, metric = draw(1, 3, 4), EXAMPLES[name]()
-    box = mm.Box(-1.0, 1.0)
-    x, y = jnp.clip(draw(2, 3), -1, 1), jnp.clip(draw(3, 4), -1, 1)
-    plain = mm.Game(lambda p: p["x"] @ A @ p["y"], {"x": "min", "y": "max"}, box)
-    expected = metric(plain, {"x": x, "y": y})
-    assert metric(plain, {"x": np.asarray(x), "y": np.asarray(y)}) == expected
-    tree = mm.Game(lambda p: flat(p["x"]) @ A @ flat(p["y"]), {"x": "min", "y": "max"}, box)
-    nested = {"x": Network.of(x[:2], x[2]), "y": (y[0], {"z": [y[1:]]})}
-    assert float(metric(tree, nested)) == pytest.approx(float(expected), abs=64 * EPS)
-    scalars = mm.Game(lambda p: p[0] * p[1] + p[0], constraints=box)
-    assert metric(scalars, (0.5, 0.25)) == metric(scalars, (jnp.asarray(0.5), jnp.asarray(0.25)))
-
-
-@every_metric
-def test_it_has_the_dtype_of_the_players(name):
-    """Also in x64 mode (half precision may be measured in single); it works under vmap and jit."""
-    for dtype in ("float32", "float64", "bfloat16"):
-        game = Matrix(draw(0, 3, 4).astype(dtype), jnp.asarray(1.0, dtype), mm.Simplex())
-        players = {k: x.astype(dtype) for k, x in feasible(matrix_game(0), 1).items()}
-        found = measure(EXAMPLES[name](), game, players).dtype
-        assert found == dtype or (dtype == "bfloat16" and found == "float32")
-    game, metric = matrix_game(0), EXAMPLES[name]()
-    batch = {"x": jax.nn.softmax(draw(2, 5, 3)), "y": jax.nn.softmax(draw(3, 5, 4))}
-    values = jax.vmap(lambda players: metric(game, players))(batch)
-    for i in range(5):
-        alone = metric(game, jax.tree.map(lambda x, i=i: x[i], batch))
-        assert float(values[i]) == pytest.approx(float(alone), abs=16 * EPS)
-
-
-@every_metric
-def test_data_is_handed_to_the_payoff(name):
-    """metric(game, players, data) measures the game with that data."""
-    game = mm.Game(lambda p, d: d * p[0] * p[1] + p[0], constraints=mm.Box(-1.0, 1.0))
-    built_in = mm.Game(lambda p: 3.0 * p[0] * p[1] + p[0], constraints=mm.Box(-1.0, 1.0))
-    metric, players = EXAMPLES[name](), (0.5, 0.25)
-    assert metric(game, players, jnp.asarray(3.0)) == metric(built_in, players)
 
 
 # The natural residual -----------------------------------------------------------------------------

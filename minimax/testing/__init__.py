@@ -1,7 +1,23 @@
-r"""The laws that hold of every constraint, to be held against one's own.
+r"""The laws that hold of every constraint, solver, game and metric, to be held against one's own.
 
 They are what the tests of this library hold its own against. Not imported by `import minimax`,
 because they need hypothesis: `pip install "minimax-jax[test]"`.
+
+| what | all its laws in one call | law by law | with what is claimed for it |
+|---|---|---|---|
+| a constraint | `check_constraint` | `constraint_laws` | `ConstraintCase` |
+| a solver | `check_solver` | `solver_laws` | `SolverCase` |
+| a game | `check_game_laws` | `game_laws` | `GameCase` |
+| a metric | `check_metric` | `metric_laws` | `MetricCase` |
+
+Law by law, each is a test that bears its name:
+
+    CASE = SolverCase(MySolver(0.1))
+    LAWS = [pytest.param(law, id=law.name) for law in solver_laws if law.applies(CASE)]
+
+    @pytest.mark.parametrize("law", LAWS)
+    def test_my_solver(law):
+        law(CASE)
 
 ```python
 >>> import jax.numpy as jnp
@@ -34,3 +50,16 @@ except ModuleNotFoundError as error:
 from minimax.testing.constraints import ConstraintCase as ConstraintCase
 from minimax.testing.constraints import check_constraint as check_constraint
 from minimax.testing.constraints import constraint_laws as constraint_laws
+from minimax.testing.games import GameCase as GameCase
+from minimax.testing.games import check_game_laws as check_game_laws
+from minimax.testing.games import game_laws as game_laws
+from minimax.testing.metrics import MetricCase as MetricCase
+from minimax.testing.metrics import check_metric as check_metric
+from minimax.testing.metrics import metric_laws as metric_laws
+from minimax.testing.solvers import COUPLED as COUPLED
+from minimax.testing.solvers import FREE as FREE
+from minimax.testing.solvers import SIMPLICES as SIMPLICES
+from minimax.testing.solvers import Family as Family
+from minimax.testing.solvers import SolverCase as SolverCase
+from minimax.testing.solvers import check_solver as check_solver
+from minimax.testing.solvers import solver_laws as solver_laws

@@ -1,8 +1,7 @@
 r"""The games that the laws of every solver are tried on, in families.
 
-A method may be for some games only: for players on simplices, say. `family_for` gives a solver the
-first family of `FAMILIES` whose games its own `check` lets pass, so a method that is for few games
-is held to every law on those, and one that is for all games on the first.
+A method may be for some games only: for players on simplices, say. It is held to every law on the
+first of `FAMILIES` whose games it is for, so a method that is for all games on the first.
 """
 
 import abc
@@ -15,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 import minimax as mm
-from tests.strategies import Network, parts
+from minimax.testing._players import Network, parts
 
 traces = []
 """One entry for every time that JAX traces the payoff below."""
@@ -119,6 +118,14 @@ class Family(abc.ABC):
         """A linear game at the vertex that every player prefers strictly."""
 
     @abc.abstractmethod
+    def without_solution(self) -> Posed | None:
+        """A game that some player wins without end; `None` where players are bounded."""
+
+    @abc.abstractmethod
+    def not_finite(self) -> Posed:
+        """A game whose operator is infinite at the start."""
+
+    @abc.abstractmethod
     def cournot(self, costs: dict[str, float]) -> tuple[Posed, Any]:
         """Firm i earns q_i (1 - Σq) - c_i q_i, over four: a game of maximisers, and how their
         quantities q are read off the players."""
@@ -157,6 +164,20 @@ class Free(Family):
 
     def pure(self) -> Posed:
         return SIMPLICES.pure()
+
+    def without_solution(self) -> Posed | None:
+        """(1, 1, 1)ᵀx, the same for every y."""
+        game = eqx.tree_at(
+            lambda g: (g.matrix, g.curvature, g.push),
+            self.quadratic(),
+            (jnp.zeros((3, 2)), jnp.zeros(2), jnp.ones(3)),
+        )
+        return Posed(game, self.start())
+
+    def not_finite(self) -> Posed:
+        """√x at 0, which is finite itself."""
+        game = mm.Game(lambda p: jnp.sqrt(p["x"]) * p["y"], {"x": "min", "y": "max"})
+        return Posed(game, {"x": jnp.asarray(0.0), "y": jnp.asarray(1.0)})
 
     def cournot(self, costs: dict[str, float]) -> tuple[Posed, Any]:
         game = mm.Game(lambda q: _profits(q, costs), roles="max")
@@ -211,6 +232,15 @@ class Simplices(Family):
         )
         return Posed(game, {"x": jnp.array([1.0, 0.0, 0.0]), "y": jnp.array([0.0, 1.0])})
 
+    def without_solution(self) -> Posed | None:
+        return None
+
+    def not_finite(self) -> Posed:
+        game = mm.Game(
+            lambda p: -jnp.sqrt(p["x"][0]) * p["y"][0], {"x": "min", "y": "max"}, mm.Simplex()
+        )
+        return Posed(game, {"x": jnp.array([0.0, 1.0]), "y": jnp.array([1.0, 0.0])})
+
     def cournot(self, costs: dict[str, float]) -> tuple[Posed, Any]:
         """A firm mixes between all and nothing."""
 
@@ -239,36 +269,21 @@ class Coupled(Free):
         game = eqx.tree_at(lambda g: g.curvature, _coupling(DYADIC, a, b, None), jnp.zeros(2))
         return Posed(game, {"x": jnp.asarray(a), "y": jnp.asarray(b)})
 
+    def without_solution(self) -> Posed | None:
+        posed = super().without_solution()
+        assert posed is not None
+        flat = eqx.tree_at(
+            lambda g: [g.constraints[k].weight for k in "xy"], posed.game, 2 * [jnp.zeros(())]
+        )
+        return Posed(flat, posed.players)
+
+    def not_finite(self) -> Posed:
+        game = mm.Game(lambda p: jnp.inf * p["x"] * p["y"], {"x": "min", "y": "max"})
+        return Posed(game, {"x": jnp.asarray(1.0), "y": jnp.asarray(1.0)})
+
 
 FREE, SIMPLICES, COUPLED = Free(), Simplices(), Coupled()
 FAMILIES: list[Family] = [FREE, SIMPLICES, COUPLED]
-
-
-def suits(solver: mm.AbstractSolver, posed: Posed) -> bool:
-    """Whether the solver itself says that it is for this game."""
-    try:
-        solver.check(*posed)
-    except mm.GameError:
-        return False
-    return True
-
-
-def family_for(solver: mm.AbstractSolver) -> Family:
-    """The first family whose games the solver is for; asked once for each kind of solver, because
-    asking may trace the payoff."""
-    kind = type(solver)
-    if kind not in _family_of:
-        for family in FAMILIES:
-            posed = Posed(family.quadratic(dtype="float32"), family.start(dtype="float32"))
-            if suits(solver, posed):
-                _family_of[kind] = family
-                break
-        else:
-            raise AssertionError(f"no family in tests/law_games.py is for {solver}: add one")
-    return _family_of[kind]
-
-
-_family_of: dict[type, Family] = {}
 
 
 def first_variables(players: PyTree) -> dict[str, Array]:
