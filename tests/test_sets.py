@@ -351,7 +351,7 @@ def test_no_small_step_drowns_in_a_large_point(name):
 def test_the_way_back_of_what_is_not_a_number_is_none(name):
     """Else a residual of zero would stand for it."""
     x, unknown = jnp.asarray(on(LARGE[name](), 0)), jnp.zeros(12).at[1].set(jnp.nan)
-    for point, direction in [(x + unknown, 0 * x), (x, unknown)]:
+    for point, direction in [(x + unknown, 0 * x), (x, unknown), (unknown, 0 * x)]:
         found = natural_map(LARGE[name](), point, direction, 1.0)
         assert bool(jnp.any(jnp.isnan(found))), f"at {point} along {direction}"
 
