@@ -63,7 +63,14 @@ def assert_constant(rows, expected) -> None:
     )
 
 
+def refined(solver, game, players, state):
+    """A step and a look."""
+    players, state = solver.step(game, players, state)
+    return players, solver.refine(game, players, state)
+
+
 step = eqx.filter_jit(lambda solver, *args: solver.step(*args))
+refined_step = eqx.filter_jit(refined)
 init = eqx.filter_jit(lambda solver, *args: solver.init(*args))
 
 
@@ -105,7 +112,7 @@ def test_a_step_keeps_structure_shapes_and_dtypes(name):
             for dtype in dtypes:
                 game, players = pose(name, dtype=dtype)
                 before = jax.eval_shape(lambda: (players, solver.init(game, players)))  # noqa: B023
-                after = jax.eval_shape(lambda args: solver.step(game, *args), before)  # noqa: B023
+                after = jax.eval_shape(lambda args: refined(solver, game, *args), before)  # noqa: B023
                 assert jax.tree.structure(before) == jax.tree.structure(after), dtype
                 for old, new in zip(*map(jax.tree.leaves, (before, after)), strict=True):
                     assert (old.shape, old.dtype) == (new.shape, new.dtype), dtype
@@ -363,7 +370,7 @@ class Watched(mm.AbstractGame):
 @every_solver
 def test_evaluations_are_as_many_as_are_made(name):
     """`evaluations` after k steps is the number of gradients of own payoffs, and of products with
-    their Jacobian, per player, that `init` and k steps compute."""
+    their Jacobian, per player, that `init` and k steps compute, with a look after each."""
     solver, (game, players) = EXAMPLES[name](), pose(name)
     game = Watched(game, game.constraints)
     calls.update(x=0, y=0)
@@ -372,7 +379,7 @@ def test_evaluations_are_as_many_as_are_made(name):
         jax.block_until_ready(state)
         claimed = int(solver.evaluations(jnp.asarray(k), state))
         assert calls == {"x": claimed, "y": claimed}, f"after {k} steps"
-        players, state = step(solver, game, players, state)
+        players, state = refined_step(solver, game, players, state)
 
 
 # What it costs ------------------------------------------------------------------------------------

@@ -21,8 +21,6 @@ from minimax._structure import structure_of
 
 _DEAR = 10
 """Evaluations per dimension that take about as much time as an attempt."""
-_SUCCESS = 0.1
-"""The fraction of the residual of the solver inside that is worth reporting."""
 _MOST_LOOKS = 200
 """Points looked at in an attempt."""
 _PATIENCE = 5
@@ -36,14 +34,14 @@ _SHORTEST = 1 / 8
 
 
 class SemismoothNewtonState(NamedTuple):
-    """`inner`: the state of the inner solver; `found`: the players that the last attempt ended at;
-    `leads`: whether they were better than those of the inner solver at the last look; `due`: the
-    evaluations of the inner solver at which the next attempt begins; `steps`: how many have been
-    made; `spent`: evaluations besides those of the inner solver; `attempts`: how many."""
+    """`inner`: the state of the inner solver; `found`: the players that an attempt ended at, and
+    `solved`: whether one succeeded; `due`: the evaluations of the inner solver at which the next
+    attempt begins; `steps`: how many have been made; `spent`: evaluations besides those of the
+    inner solver; `attempts`: how many."""
 
     inner: PyTree
     found: PyTree
-    leads: Bool[Array, ""]
+    solved: Bool[Array, ""]
     due: Int[Array, ""]
     steps: Int[Array, ""]
     spent: Int[Array, ""]
@@ -68,7 +66,7 @@ class _Search(NamedTuple):
 
     `start`: where the search for it began; `here`: where it is; `residual`: |R| there, infinite
     where that is not known yet; `direction`: of Newton's step from there; `part`: what to try of
-    it; `tries`: how many such steps; `goes_on`: whether the last proximal step was more than
+    it; `tries`: how many such steps; `goes_on`: whether there is more to a proximal step than
     rounding; `looks`: at how many points, for all proximal steps; `spent`: evaluations."""
 
     centre: Float[Array, " n"]
@@ -107,19 +105,16 @@ class SemismoothNewton(AbstractWrapper):
     alone; where R is piecewise affine, as on polyhedra with affine F, one that finds it does so
     exactly.
 
-    Where an attempt has brought the residual down to a tenth, its end is reported until the solver
-    inside overtakes it; so at every look what is reported has at most the residual of the solver
-    inside.
+    Where a proximal step is no more than rounding its end is reported from then on.
 
-    The first attempt begins where the solver inside has made 10 evaluations per dimension, and the
-    next one where it has made twice as many as at the last; none begins a Newton step once it has
-    made as many as the solver inside. Where F is proved to be affine and has no more than `size`
-    dimensions, an attempt forms its Jacobian, by one product for each dimension, and solves dense
-    systems, with one evaluation for each t. Elsewhere the systems are solved by GMRES, from at most
-    `size` products, and one evaluation more per Newton step.
+    The first attempt begins once the solver inside has made 10 evaluations per dimension, and the
+    next one once it has made twice as many as at the last. Where F is proved to be affine and has
+    no more than `size` dimensions, an attempt forms its Jacobian, by one evaluation and one product
+    for each dimension, and solves dense systems. Elsewhere the systems are solved by GMRES, from at
+    most `size` products, with one evaluation for each t; and an attempt ends once it has made as
+    many as the solver inside.
 
-    With a `step` of your own the state is what `refine` has made of it; without that nothing is
-    ever attempted.
+    In a loop of your own call `refine` now and then: without it nothing is attempted.
 
     **Arguments:**
 
@@ -167,7 +162,7 @@ class SemismoothNewton(AbstractWrapper):
         return SemismoothNewtonState(
             inner=self.solver.init(game, players, data),
             found=found,
-            leads=jnp.asarray(False),
+            solved=jnp.asarray(False),
             due=jnp.full((), _DEAR * min(dimensions, self.size), int),
             steps=jnp.zeros((), int),
             spent=jnp.zeros((), int),
@@ -208,7 +203,7 @@ class SemismoothNewton(AbstractWrapper):
     def output(self, players: PyTree, state: SemismoothNewtonState) -> PyTree:
         reported = self.solver.output(players, state.inner)
         found = eqx.combine(state.found, reported)
-        return _tree.where(state.leads, found, reported)
+        return _tree.where(state.solved, found, reported)
 
     def stats(self, state: SemismoothNewtonState) -> dict[str, Array]:
         return self.solver.stats(state.inner) | {"newton_attempts": state.attempts}
@@ -221,24 +216,21 @@ class SemismoothNewton(AbstractWrapper):
         made: Int[Array, ""],
         data: PyTree,
     ) -> SemismoothNewtonState:
-        """Proximal steps from what is reported, and which players are better now. `made`: the
-        evaluations of the solver inside."""
+        """Proximal steps from what the solver inside reports. `made`: its evaluations."""
         vector, unravel = ravel_pytree(_tree.variables(players))
-        here = vector.astype(jnp.promote_types(vector.dtype, jnp.float32))
-        start = jnp.where(state.leads, ravel_pytree(state.found)[0].astype(here.dtype), here)
+        start = vector.astype(jnp.promote_types(vector.dtype, jnp.float32))
         problem, spent = self._posed(game, players, start, data)
-        end = self._proximal_steps(problem, start, spent, made)
-
-        def residual(z: Float[Array, " n"]) -> Float[Array, ""]:
-            back = problem.natural_map(z, problem.operator(z), jnp.ones((), z.dtype))
-            return jnp.linalg.norm(back)
-
-        ours, theirs = jax.lax.map(residual, jnp.stack([end.centre, here]))
+        end = jax.lax.while_loop(
+            lambda at: at.goes_on & (at.looks < _MOST_LOOKS) & (at.spent < made),
+            lambda at: self._look(problem, at),
+            self._begin(start, spent),
+        )
+        found = unravel(problem.project(end.centre).astype(vector.dtype))
         return state._replace(
-            found=unravel(end.centre.astype(vector.dtype)),
-            leads=ours <= jnp.where(state.leads, 1, _SUCCESS) * theirs,
+            found=_tree.where(end.goes_on, state.found, found),
+            solved=state.solved | ~end.goes_on,
             due=2 * made,
-            spent=state.spent + end.spent + 2 * problem.cost,
+            spent=state.spent + end.spent,
             attempts=state.attempts + 1,
         )
 
@@ -278,36 +270,25 @@ class SemismoothNewton(AbstractWrapper):
         steepness = jnp.linalg.norm(product(value)) / jnp.where(size > 0, size, 1)
         return _Problem(operator, 1, None, steepness, natural_map, project), 2
 
-    def _proximal_steps(
-        self,
-        problem: _Problem,
-        start: Float[Array, " n"],
-        spent: int,
-        most: Int[Array, ""],
-    ) -> _Search:
-        """From `start`, as long as there are fewer than `most` evaluations."""
+    def _begin(self, start: Float[Array, " n"], spent: int) -> _Search:
         unknown, zero = jnp.full((), jnp.inf, start.dtype), jnp.zeros((), int)
-        return jax.lax.while_loop(
-            lambda at: at.goes_on & (at.looks < _MOST_LOOKS) & (at.spent < most),
-            lambda at: self._look(problem, at),
-            _Search(
-                centre=start,
-                step_size=self.step_size.astype(start.dtype),
-                start=start,
-                here=start,
-                residual=unknown,
-                direction=jnp.zeros_like(start),
-                part=jnp.ones_like(unknown),
-                tries=zero,
-                goes_on=jnp.asarray(True),
-                looks=zero,
-                spent=zero + spent,
-            ),
+        return _Search(
+            centre=start,
+            step_size=self.step_size.astype(start.dtype),
+            start=start,
+            here=start,
+            residual=unknown,
+            direction=jnp.zeros_like(start),
+            part=jnp.ones_like(unknown),
+            tries=zero,
+            goes_on=jnp.asarray(True),
+            looks=zero,
+            spent=zero + spent,
         )
 
     def _look(self, problem: _Problem, at: _Search) -> _Search:
         """A look at the end of a part of a Newton step, and where to look next. Points may leave
-        the set; the centres do not."""
+        the set; proximal steps come back."""
         centre, c = at.centre, at.step_size
         z = at.here + at.part * at.direction
         F = problem.operator(z)
@@ -320,7 +301,7 @@ class SemismoothNewton(AbstractWrapper):
         # How exact R is at best: the terms of F are as large as F, or as what they take away.
         length, eps = jnp.linalg.norm(z), float(jnp.finfo(z.dtype).eps)
         terms = jnp.linalg.norm(F) + problem.steepness * length
-        rounding = 3 * eps * (length + c * terms)
+        rounding = 10 * eps * (length + c * terms)
         helps = (residual <= (1 - at.part / 2) * at.residual) | (at.part <= _SHORTEST)
         found = helps & (residual <= _EXACT * moved + rounding)
         gives_up = helps & ~found & (at.tries >= _PATIENCE)
@@ -333,12 +314,12 @@ class SemismoothNewton(AbstractWrapper):
                 return jnp.linalg.solve(jacobian, -back), jnp.zeros((), int)
             _, product = jax.linearize(lambda z: residual_map(z, problem.operator(z)), z)
             direction, _, products = gmres(product, -back, self.size, _EXACT / 10)
-            return direction, 1 + products
+            return direction, products
 
         nothing = jnp.zeros_like(z), jnp.zeros((), int)
         direction, spent = jax.lax.cond(turns, newton, lambda: nothing)
         return _Search(
-            centre=jnp.where(found, problem.project(z), centre),
+            centre=jnp.where(found, z, centre),
             step_size=jnp.where(found, _LONGER * c, jnp.where(gives_up, _SHORTER * c, c)),
             start=jnp.where(found, z, at.start),
             here=jnp.where(gives_up, at.start, jnp.where(helps, z, at.here)),
@@ -346,7 +327,8 @@ class SemismoothNewton(AbstractWrapper):
             direction=jnp.where(helps, direction, at.direction),
             part=jnp.where(helps, 1, at.part / 2),
             tries=jnp.where(found | gives_up, 0, at.tries + turns),
-            goes_on=~found | (moved > rounding),
+            # A step that is nothing because it is short says nothing.
+            goes_on=~(found & (moved <= rounding) & (length <= c * terms)),
             looks=at.looks + 1,
             spent=at.spent + problem.cost + spent,
         )
