@@ -239,7 +239,7 @@ def test_an_attempt_is_the_proximal_point_method():
     players = {"x": jnp.zeros(12), "y": jnp.zeros(12)}
     newton = mm.SemismoothNewton(step_size=0.2)
     problem, spent = newton._posed(FREE, players, jnp.zeros(24), data)
-    assert spent == 25
+    assert spent == 25 and problem.jacobian is not None
     np.testing.assert_allclose(problem.jacobian, M, atol=1e-14)
     np.testing.assert_allclose(problem.operator(jnp.asarray(planted)), 0, atol=1e-13)
     error, at = -planted, newton._begin(jnp.zeros(24), spent)

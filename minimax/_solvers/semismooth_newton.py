@@ -27,6 +27,9 @@ _PATIENCE = 5
 """Newton steps for one proximal step."""
 _LONGER, _SHORTER = 3.0, 0.1
 """What a proximal step that was found, or was not, does to the length of the next one."""
+_MOST_ROUNDING = 1e-2
+"""How much of R may be rounding, for players of length one: at more a way to infinity would look
+like a solution."""
 _EXACT = 0.1
 """How much of a proximal step may be missing."""
 _SHORTEST = 1 / 8
@@ -34,9 +37,9 @@ _SHORTEST = 1 / 8
 
 
 class SemismoothNewtonState(NamedTuple):
-    """`inner`: the state of the inner solver; `found`: the players that an attempt ended at, and
-    `solved`: whether one succeeded; `due`: the evaluations of the inner solver at which the next
-    attempt begins; `steps`: how many have been made; `spent`: evaluations besides those of the
+    """`inner`: the state of the inner solver; `found`: the players that the last attempt ended at,
+    and `solved`: whether in a solution; `due`: the evaluations of the inner solver at which the
+    next attempt begins; `steps`: how many have been made; `spent`: evaluations besides those of the
     inner solver; `attempts`: how many."""
 
     inner: PyTree
@@ -105,7 +108,8 @@ class SemismoothNewton(AbstractWrapper):
     alone; where R is piecewise affine, as on polyhedra with affine F, one that finds it does so
     exactly.
 
-    Where a proximal step is no more than rounding its end is reported from then on.
+    Where a proximal step is no more than rounding its end is reported from then on, and there are
+    no more attempts.
 
     The first attempt begins once the solver inside has made 10 evaluations per dimension, and the
     next one once it has made twice as many as at the last. Where F is proved to be affine and has
@@ -193,7 +197,7 @@ class SemismoothNewton(AbstractWrapper):
         _, ours = jax.lax.while_loop(
             lambda carry: carry[0],
             lambda carry: (jnp.asarray(False), self._attempt(game, here, carry[1], made, data)),
-            (made >= state.due, state._replace(inner=None)),
+            ((made >= state.due) & ~state.solved, state._replace(inner=None)),
         )
         return ours._replace(inner=inner)
 
@@ -220,15 +224,21 @@ class SemismoothNewton(AbstractWrapper):
         vector, unravel = ravel_pytree(_tree.variables(players))
         start = vector.astype(jnp.promote_types(vector.dtype, jnp.float32))
         problem, spent = self._posed(game, players, start, data)
+        longest = _MOST_ROUNDING / (float(jnp.finfo(start.dtype).eps) * problem.steepness)
+
+        def goes_on(at: _Search) -> Array:
+            is_cheap = (at.looks < _MOST_LOOKS) & (at.spent < made)
+            return at.goes_on & is_cheap & (at.step_size <= longest)
+
         end = jax.lax.while_loop(
-            lambda at: at.goes_on & (at.looks < _MOST_LOOKS) & (at.spent < made),
+            goes_on,
             lambda at: self._look(problem, at),
             self._begin(start, spent),
         )
         found = unravel(problem.project(end.centre).astype(vector.dtype))
         return state._replace(
-            found=_tree.where(end.goes_on, state.found, found),
-            solved=state.solved | ~end.goes_on,
+            found=found,
+            solved=~end.goes_on,
             due=2 * made,
             spent=state.spent + end.spent,
             attempts=state.attempts + 1,
