@@ -2,15 +2,13 @@
 
 from typing import NamedTuple
 
-import jax
 from jaxtyping import PyTree
 
-from minimax import _tree
-from minimax._constraints.base import AbstractConstraint
 from minimax._game import AbstractGame
 from minimax._solvers.adaptive_extra_gradient import AdaptiveExtraGradient
 from minimax._solvers.base import AbstractSolver
 from minimax._solvers.restarted_pdhg import RestartedPDHG
+from minimax._solvers.semismooth_newton import SemismoothNewton
 from minimax._structure import structure_of
 
 
@@ -27,13 +25,18 @@ def choose_solver(game: AbstractGame, players: PyTree, data: PyTree = None) -> C
     - `RestartedPDHG` where the payoff is bilinear and all distances are Euclidean: one evaluation
       per step, and linear convergence on linear programs and matrix games.
     - `AdaptiveExtraGradient` for every other game.
+
+    `SemismoothNewton` is around either where the operator is affine and has so few dimensions that
+    its Jacobian can be formed.
     """
-    if not structure_of(game, players, data).is_bilinear:
-        return Choice(AdaptiveExtraGradient(), "for any payoff")
-    constraints = jax.tree.leaves(
-        game.constraint_of_each(_tree.variables(players)),
-        is_leaf=lambda leaf: isinstance(leaf, AbstractConstraint),
-    )
-    if not all(constraint.is_euclidean for constraint in constraints):
-        return Choice(AdaptiveExtraGradient(), "bilinear, but a distance is not Euclidean")
-    return Choice(RestartedPDHG(), "the payoff is bilinear")
+    structure, variables = structure_of(game, players, data), game.variables_of(players)
+    if not structure.is_bilinear:
+        reason = "the operator is affine" if structure.is_affine else "for any payoff"
+        choice = Choice(AdaptiveExtraGradient(), reason)
+    elif not all(each.constraint is None or each.constraint.is_euclidean for each in variables):
+        choice = Choice(AdaptiveExtraGradient(), "bilinear, but a distance is not Euclidean")
+    else:
+        choice = Choice(RestartedPDHG(), "the payoff is bilinear")
+    newton = SemismoothNewton(choice.solver)
+    is_small = sum(each.value.size for each in variables) <= newton.size
+    return choice._replace(solver=newton) if structure.is_affine and is_small else choice

@@ -65,12 +65,13 @@ class Problem(eqx.Module):
         return Progress(players, state, jnp.zeros((), int))
 
     def advance(self, progress: Progress, length: int) -> Progress:
-        """`length` steps further."""
+        """`length` steps further, and what the solver does where it is looked at."""
 
         def step(at: tuple[PyTree, PyTree]) -> tuple[PyTree, PyTree]:
             return self.solver.step(self.game, *at, self.data)
 
         players, state = _scan(step, (progress.players, progress.state), length)
+        state = self.solver.refine(self.game, players, state, self.data)
         return Progress(players, state, progress.steps + length)
 
     def output(self, progress: Progress) -> PyTree:

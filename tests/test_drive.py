@@ -27,9 +27,9 @@ def start():
     return {"x": jnp.array([1.0, 2.0, 3.0]), "y": jnp.array([1.0, -1.0, 1.0])}
 
 
-def solve(solver=None, **options):
+def solve(solver=None, tol=1e-9, **options):
     solver = mm.ExtraGradient(0.1) if solver is None else solver
-    return mm.solve(GAME, start(), solver, **(dict(data=M, tol=1e-9) | options))
+    return mm.solve(GAME, start(), solver, data=M, tol=tol, **options)
 
 
 def assert_equal(one, other):
@@ -89,7 +89,8 @@ def test_long_runs_are_several_calls_and_short_ones_are_one(monkeypatch):
         return p[0] @ p[1]
 
     def count(entries, max_steps):
-        calls.clear(), traces.clear()
+        calls.clear()
+        traces.clear()
         one = jnp.ones(entries)
         mm.solve(mm.Game(payoff), (one, one), mm.GradientDescentAscent(0.0), max_steps=max_steps)
         return len(calls)

@@ -4,7 +4,6 @@ A player x on a simplex of total t plays the strategy u = x/t of the game in whi
 payoff at tu, hence the losses t F. All sums Q here are those of u, whose entries sum to one.
 """
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
@@ -21,14 +20,11 @@ matching measures no distances, so that of an `EntropicSimplex` makes no differe
 
 def check_simplices(game: AbstractGame, players: PyTree, method: str) -> None:
     """Raises `GameError` where a player of `method` plays no mixed strategy."""
-    variables = _tree.variables(players)
-    constraints = game.constraint_of_each(variables)
-    leaves, structure = jax.tree_util.tree_flatten_with_path(variables)
-    for (path, _), constraint in zip(leaves, structure.flatten_up_to(constraints), strict=True):
-        if not isinstance(constraint, SIMPLICES):
+    for each in game.variables_of(players):
+        if not isinstance(each.constraint, SIMPLICES):
             raise GameError(
-                f"{method} is for mixed strategies; {_tree.place('players', path)} has the "
-                f"constraint {constraint!r}: expected mm.Simplex(). For other sets take "
+                f"{method} is for mixed strategies; {each.place} has the constraint "
+                f"{each.constraint!r}: expected mm.Simplex(). For other sets take "
                 "mm.AdaptiveExtraGradient()."
             )
 

@@ -27,6 +27,9 @@ class AbstractWrapper(AbstractSolver):
     def check(self, game: AbstractGame, players: PyTree, data: PyTree = None) -> None:
         self.solver.check(game, players, data)
 
+    def refine(self, game: AbstractGame, players: PyTree, state: Any, data: PyTree = None) -> Any:
+        return state._replace(inner=self.solver.refine(game, players, state.inner, data))
+
     def evaluations(self, steps: Int[Array, ""], state: Any) -> Int[Array, ""]:
         return self.solver.evaluations(steps, state.inner)
 

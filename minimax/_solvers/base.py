@@ -42,6 +42,16 @@ class AbstractSolver(eqx.Module):
         the operator, or with its transpose, costs about as much and counts as one, too.
         """
 
+    def refine(
+        self, game: AbstractGame, players: PyTree, state: PyTree, data: PyTree = None
+    ) -> PyTree:
+        """The state with what is too dear for every step: `solve` asks for it where it looks.
+
+        By default nothing happens. A wrapper asks the solver that it wraps.
+        """
+        del game, players, data
+        return state
+
     @property
     def chooses_step_size(self) -> bool:
         """Whether the method itself shortens steps that are too long: players who run away under

@@ -1,4 +1,4 @@
-"""Semismooth Newton steps, around any solver."""
+"""Proximal steps by semismooth Newton, around any solver."""
 
 from collections.abc import Callable
 from typing import NamedTuple, final
@@ -10,105 +10,122 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from minimax import _tree
-from minimax._errors import GameError, is_known
+from minimax._errors import GameError
 from minimax._game import AbstractGame
 from minimax._solvers._gmres import gmres
-from minimax._solvers._wrapper import AbstractWrapper, check_period
+from minimax._solvers._wrapper import AbstractWrapper
 from minimax._solvers.adaptive_extra_gradient import AdaptiveExtraGradient
 from minimax._solvers.base import AbstractSolver
 from minimax._step_size import as_step_size
+from minimax._structure import structure_of
 
-_SUCCESS = 0.1
-"""The fraction of its first residual that an attempt must reach."""
-_RETRY = 0.5
-"""The fraction of the last attempt's first residual that is worth the next one."""
-_MOST_STEPS = 20
+_DEAR = 10
+"""Evaluations per dimension that take about as much time as an attempt."""
+_MOST_LOOKS = 200
+"""Points looked at in an attempt."""
+_PATIENCE = 5
+"""Newton steps for one proximal step."""
+_LONGER, _SHORTER = 3.0, 0.1
+"""What a proximal step that was found, or was not, does to the length of the next one."""
+_MOST_ROUNDING = 1e-2
+"""How much of R may be rounding, for players of length one: at more a way to infinity would look
+like a solution."""
+_EXACT = 0.1
+"""How much of a proximal step may be missing."""
 _SHORTEST = 1 / 8
 """The least part of a Newton step that is tried."""
 
 
 class SemismoothNewtonState(NamedTuple):
-    """`inner`: the state of the inner solver; `found`: the players that the last success ended at;
-    `residual`: theirs; `leads`: whether they are better than those of the inner solver were at the
-    last look; `tried`: the residual that the last attempt began with; `steps`: how many have been
-    made; `spent`: evaluations besides those of the inner solver; `attempts`: how many."""
+    """`inner`: the state of the inner solver; `found`: the players that the last attempt ended at,
+    and `solved`: whether in a solution; `due`: the evaluations of the inner solver at which the
+    next attempt begins; `steps`: how many have been made; `spent`: evaluations besides those of the
+    inner solver; `attempts`: how many."""
 
     inner: PyTree
     found: PyTree
-    residual: Float[Array, ""]
-    leads: Bool[Array, ""]
-    tried: Float[Array, ""]
+    solved: Bool[Array, ""]
+    due: Int[Array, ""]
     steps: Int[Array, ""]
     spent: Int[Array, ""]
     attempts: Int[Array, ""]
 
 
 class _Problem(NamedTuple):
-    """R(z) = 0 for players as one vector: the residual map R, and the projection."""
+    """The game for players as one vector: the operator F; what it costs, in evaluations; its
+    Jacobian, where that is constant and known; how fast F changes; the map z, d, c to
+    z - P(z - c d); and the projection."""
 
-    natural_map: Callable[[Array], Array]
+    operator: Callable[[Array], Array]
+    cost: int
+    jacobian: Float[Array, "n n"] | None
+    steepness: Float[Array, ""]
+    natural_map: Callable[[Array, Array, Array], Array]
     project: Callable[[Array], Array]
 
 
-class _Iterate(NamedTuple):
-    """The vector z, |R(z)|, whether to go on from there, and what it cost."""
+class _Search(NamedTuple):
+    """For the zero of R(z) = z - P(centre - c F(z)), c the `step_size`.
 
-    vector: Float[Array, " n"]
+    `start`: where the search for it began; `here`: where it is; `residual`: |R| there, infinite
+    where that is not known yet; `direction`: of Newton's step from there; `part`: what to try of
+    it; `tries`: how many such steps; `goes_on`: whether there is more to a proximal step than
+    rounding; `looks`: at how many points, for all proximal steps; `spent`: evaluations."""
+
+    centre: Float[Array, " n"]
+    step_size: Float[Array, ""]
+    start: Float[Array, " n"]
+    here: Float[Array, " n"]
     residual: Float[Array, ""]
-    goes_on: Bool[Array, ""]
-    steps: Int[Array, ""]
-    spent: Int[Array, ""]
-
-
-class _Trial(NamedTuple):
-    """The part t of a step, where it leads, |R| there, and how many were tried."""
-
+    direction: Float[Array, " n"]
     part: Float[Array, ""]
-    vector: Float[Array, " n"]
-    residual: Float[Array, ""]
-    attempts: Int[Array, ""]
+    tries: Int[Array, ""]
+    goes_on: Bool[Array, ""]
+    looks: Int[Array, ""]
+    spent: Int[Array, ""]
 
 
 @final
 class SemismoothNewton(AbstractWrapper):
     r"""Finishes what another solver has begun: solutions to machine precision.
 
-    The solver inside runs as it would alone. Every `period` steps, once the residual has halved
-    since the last attempt, Newton steps on the natural map $R(z) = z - P(z - \eta F(z))$ start from
-    what it reports:
+    The solver inside runs as it would alone. Now and then `solve`, where it looks, attempts to go
+    on from what it reports by longer and longer proximal steps,
 
-    $$(J + m I)\, d = -R(z), \qquad z^+ = P(z + t d), \qquad m = \mu \|R(z)\|,$$
+    $$z_{k+1} = P(z_k - c_k F(z_{k+1})), \qquad c_{k+1} = 3 c_k,$$
 
-    with a generalised Jacobian $J \in \partial R(z)$, of which only products with vectors are
-    formed, and the first t of 1, 1/2, 1/4, 1/8 with $\|R(z^+)\| \le (1 - t/2) \|R(z)\|$; without
-    one the attempt ends. In m the norm is clipped to $[\epsilon^{1/4}, 1]$ with the machine epsilon
-    $\epsilon$, lest rounding drive the players along a null space. Where an attempt has brought the
-    residual down to a tenth, its end is reported until the solver inside overtakes it; so at every
-    look what is reported has at most the residual of the solver inside.
+    each found by Newton's method on the map $R(z) = z - P(z_k - c F(z))$: $J d = -R(z)$ with a
+    generalised Jacobian $J \in \partial R(z)$, and $z^+ = z + t d$ with the first t of 1, 1/2, 1/4
+    with $\|R(z^+)\| \le (1 - t/2) \|R(z)\|$, or 1/8. Where five Newton steps are not enough, it
+    begins again with a tenth of c.
 
-    Where F is monotone and differentiable, $J + m I$ is invertible for every $m > 0$: for
-    $J = I - D (I - \eta F')$ with symmetric $0 \preceq D \preceq I$, a v with $(J + m I) v = 0$ is
-    in the range of D, and
-    $(1 + m) \langle v, D^+ v \rangle = \|v\|^2 - \eta \langle v, F' v \rangle \le \|v\|^2
-    \le \langle v, D^+ v \rangle$. Near a solution at which every generalised Jacobian is invertible
-    and F' is Lipschitz, convergence is quadratic until m is at its floor, and then linear with a
-    factor of the order of m. Where solutions are many, as in degenerate matrix games, no theorem is
-    claimed: whether the residual falls decides. Near most solutions of a matrix game or a linear
-    program R is affine, and a step or two are enough.
+    Where F is monotone and differentiable J is invertible for every c: it is $I + c D F'$ with
+    symmetric $0 \preceq D \preceq I$, a v with $J v = 0$ is in the range of D, and
+    $\langle v, D^+ v \rangle = -c \langle v, F' v \rangle \le 0$. Every exact proximal step brings
+    the players nearer to every solution; their distance to the solutions falls superlinearly where
+    it is bounded by a multiple of the residual, and on linear programs and matrix games it is zero
+    after finitely many steps. That Newton's method finds a proximal step is proven for short ones
+    alone; where R is piecewise affine, as on polyhedra with affine F, one that finds it does so
+    exactly.
 
-    One evaluation per look; an attempt costs one per Newton step, one for each product of the
-    Jacobian with a vector, of which GMRES needs at most `size` and about as many as the game has
-    dimensions beside its active constraints, and one for each t. Under `vmap` the whole batch pays
-    for an attempt of one member, and at every look.
+    Where a proximal step is no more than rounding its end is reported from then on, and there are
+    no more attempts.
+
+    The first attempt begins once the solver inside has made 10 evaluations per dimension, and the
+    next one once it has made twice as many as at the last. Where F is proved to be affine and has
+    no more than `size` dimensions, an attempt forms its Jacobian, by one evaluation and one product
+    for each dimension, and solves dense systems. Elsewhere the systems are solved by GMRES, from at
+    most `size` products, with one evaluation for each t; and an attempt ends once it has made as
+    many as the solver inside.
+
+    In a loop of your own call `refine` now and then: without it nothing is attempted.
 
     **Arguments:**
 
     - `solver`: any solver; by default `AdaptiveExtraGradient()`.
-    - `period`: steps between two looks.
-    - `step_size`: $\eta > 0$. It scales R: where one unit of the players changes F by far more or
-      less than one, take about the inverse of that change.
-    - `regularization`: $\mu \ge 0$. Smaller is faster and larger is safer.
-    - `size`: the most products per Newton step, and the vectors that GMRES keeps in memory.
+    - `step_size`: the first $c > 0$; what it should be is found out.
+    - `size`: the most dimensions of a Jacobian that is formed, the most products per Newton step
+      elsewhere, and the vectors that GMRES keeps in memory.
 
     **Raises:** `GameError` for numbers outside these ranges.
 
@@ -126,35 +143,31 @@ class SemismoothNewton(AbstractWrapper):
 
     ```
 
-    Source: Qi and Sun, "A nonsmooth version of Newton's method", Math. Program. 58 (1993);
-    Facchinei and Pang, "Finite-Dimensional Variational Inequalities and Complementarity Problems"
-    (2003), chapters 7 and 8. The rules of when to look and what to accept are ours.
+    Source: proximal steps: Rockafellar, "Monotone operators and the proximal point algorithm", SIAM
+    J. Control Optim. 14 (1976); Newton steps: Qi and Sun, "A nonsmooth version of Newton's method",
+    Math. Program. 58 (1993); both together: Li, Sun and Toh, "An asymptotically superlinearly
+    convergent semismooth Newton augmented Lagrangian method for linear programming", SIAM J. Optim.
+    30 (2020), arXiv:1903.09546. The rules of when to begin and what to accept are ours.
     """
 
     solver: AbstractSolver = eqx.field(default_factory=AdaptiveExtraGradient)
-    period: int = eqx.field(default=50, static=True)
     step_size: Float[Array, ""] = eqx.field(default=1.0, converter=as_step_size)
-    regularization: Float[Array, ""] = eqx.field(default=1e-4, converter=_tree.as_real)
-    size: int = eqx.field(default=100, static=True)
+    size: int = eqx.field(default=200, static=True)
 
     def __check_init__(self) -> None:
-        check_period(self.period)
         if isinstance(self.size, bool) or not isinstance(self.size, int) or self.size < 1:
             raise GameError(f"size is {self.size!r}: expected a whole number >= 1.")
-        number = self.regularization
-        if is_known(number) and not 0 <= float(number) < float("inf"):
-            raise GameError(f"regularization is {number}: expected a finite number >= 0.")
 
     def init(
         self, game: AbstractGame, players: PyTree, data: PyTree = None
     ) -> SemismoothNewtonState:
-        unknown = jnp.full_like(_tree.norm(players), jnp.inf)
+        found = _tree.variables(players)
+        dimensions = sum(leaf.size for leaf in jax.tree.leaves(found))
         return SemismoothNewtonState(
             inner=self.solver.init(game, players, data),
-            found=_tree.variables(players),
-            residual=unknown,
-            leads=jnp.asarray(False),
-            tried=unknown,
+            found=found,
+            solved=jnp.asarray(False),
+            due=jnp.full((), _DEAR * min(dimensions, self.size), int),
             steps=jnp.zeros((), int),
             spent=jnp.zeros((), int),
             attempts=jnp.zeros((), int),
@@ -168,14 +181,25 @@ class SemismoothNewton(AbstractWrapper):
         data: PyTree = None,
     ) -> tuple[PyTree, SemismoothNewtonState]:
         players, inner = self.solver.step(game, players, state.inner, data)
+        return players, state._replace(inner=inner, steps=state.steps + 1)
+
+    def refine(
+        self,
+        game: AbstractGame,
+        players: PyTree,
+        state: SemismoothNewtonState,
+        data: PyTree = None,
+    ) -> SemismoothNewtonState:
+        inner = self.solver.refine(game, players, state.inner, data)
         here = self.solver.output(players, inner)
-        ours = state._replace(inner=None, steps=state.steps + 1)
-        ours = jax.lax.cond(
-            ours.steps % self.period == 0,
-            lambda: self._look(game, here, ours, data),
-            lambda: ours,
+        made = self.solver.evaluations(state.steps, inner)
+        # A loop of at most one pass, and not a branch, of which `vmap` would take both.
+        _, ours = jax.lax.while_loop(
+            lambda carry: carry[0],
+            lambda carry: (jnp.asarray(False), self._attempt(game, here, carry[1], made, data)),
+            ((made >= state.due) & ~state.solved, state._replace(inner=None)),
         )
-        return players, ours._replace(inner=inner)
+        return ours._replace(inner=inner)
 
     def evaluations(self, steps: Int[Array, ""], state: SemismoothNewtonState) -> Int[Array, ""]:
         return self.solver.evaluations(steps, state.inner) + state.spent
@@ -183,100 +207,143 @@ class SemismoothNewton(AbstractWrapper):
     def output(self, players: PyTree, state: SemismoothNewtonState) -> PyTree:
         reported = self.solver.output(players, state.inner)
         found = eqx.combine(state.found, reported)
-        return _tree.where(state.leads, found, reported)
+        return _tree.where(state.solved, found, reported)
 
     def stats(self, state: SemismoothNewtonState) -> dict[str, Array]:
         return self.solver.stats(state.inner) | {"newton_attempts": state.attempts}
 
-    def _look(
+    def _attempt(
         self,
         game: AbstractGame,
         players: PyTree,
         state: SemismoothNewtonState,
+        made: Int[Array, ""],
         data: PyTree,
     ) -> SemismoothNewtonState:
-        """From the better of what the solver inside reports and what was found before: an attempt,
-        if it is time for one."""
+        """Proximal steps from what the solver inside reports. `made`: its evaluations."""
         vector, unravel = ravel_pytree(_tree.variables(players))
-        kind = state.residual.dtype  # single precision or better
-        problem = _problem(game, players, data, self.step_size, kind)
-        here = vector.astype(kind)
-        residual = jnp.linalg.norm(problem.natural_map(here))
-        leads = state.leads & (state.residual <= residual)
-        here = jnp.where(leads, ravel_pytree(state.found)[0].astype(kind), here)
-        residual = jnp.where(leads, state.residual, residual)
+        start = vector.astype(jnp.promote_types(vector.dtype, jnp.float32))
+        problem, spent = self._posed(game, players, start, data)
+        longest = _MOST_ROUNDING / (float(jnp.finfo(start.dtype).eps) * problem.steepness)
 
-        tries = (residual <= _RETRY * state.tried) & (residual > 0)
-        zero = jnp.zeros((), int)
+        def goes_on(at: _Search) -> Array:
+            is_cheap = (at.looks < _MOST_LOOKS) & (at.spent < made)
+            return at.goes_on & is_cheap & (at.step_size <= longest)
+
         end = jax.lax.while_loop(
-            lambda at: at.goes_on & (at.steps < _MOST_STEPS),
-            lambda at: self._newton(problem, at),
-            _Iterate(here, residual, tries, zero, zero),
+            goes_on,
+            lambda at: self._look(problem, at),
+            self._begin(start, spent),
         )
-        succeeds = end.residual <= _SUCCESS * residual
+        found = unravel(problem.project(end.centre).astype(vector.dtype))
         return state._replace(
-            found=unravel(jnp.where(succeeds, end.vector, here).astype(vector.dtype)),
-            residual=jnp.where(succeeds, end.residual, residual),
-            leads=leads | succeeds,
-            tried=jnp.where(tries, residual, state.tried),
-            spent=state.spent + 1 + end.spent,
-            attempts=state.attempts + tries,
+            found=found,
+            solved=~end.goes_on,
+            due=2 * made,
+            spent=state.spent + end.spent,
+            attempts=state.attempts + 1,
         )
 
-    def _newton(self, problem: _Problem, at: _Iterate) -> _Iterate:
-        """One Newton step, as much of it as helps."""
-        back, product = jax.linearize(problem.natural_map, at.vector)
-        eps = float(jnp.finfo(back.dtype).eps)
-        m = self.regularization.astype(back.dtype) * jnp.clip(at.residual, eps**0.25, 1)
-        accuracy = jnp.clip(at.residual, 10 * eps, 1e-3)
-        direction, _, products = gmres(lambda v: product(v) + m * v, -back, self.size, accuracy)
+    def _posed(
+        self, game: AbstractGame, players: PyTree, start: Float[Array, " n"], data: PyTree
+    ) -> tuple[_Problem, int]:
+        """The game for vectors, and how many evaluations that took."""
+        vector, unravel = ravel_pytree(_tree.variables(players))
 
-        def shorter(last: _Trial) -> _Trial:
-            part = last.part / 2
-            vector = problem.project(at.vector + part * direction)
-            residual = jnp.linalg.norm(problem.natural_map(vector))
-            return _Trial(part, vector, residual, last.attempts + 1)
+        def as_players(z: Array) -> PyTree:
+            return eqx.combine(unravel(z.astype(vector.dtype)), players)
 
-        def falls(trial: _Trial) -> Array:
-            return trial.residual <= (1 - trial.part / 2) * at.residual
+        def as_vector(tree: PyTree) -> Array:
+            return ravel_pytree(_tree.variables(tree))[0].astype(start.dtype)
 
-        infinite = jnp.full_like(at.residual, jnp.inf)
-        untried = _Trial(jnp.full_like(m, 2), at.vector, infinite, jnp.zeros((), int))
-        trial = jax.lax.while_loop(
-            lambda trial: ~falls(trial) & (trial.part > _SHORTEST), shorter, untried
+        def operator(z: Array) -> Array:
+            return as_vector(game.operator(as_players(z), data))
+
+        def natural_map(z: Array, d: Array, c: Array) -> Array:
+            direction = _tree.variables(as_players(d))
+            return as_vector(game.natural_map(as_players(z), direction, c))
+
+        def project(z: Array) -> Array:
+            return as_vector(game.project(as_players(z)))
+
+        if start.size <= self.size and structure_of(game, players, data).is_affine:
+            constant, product = jax.linearize(operator, jnp.zeros_like(start))
+            matrix = jax.lax.map(product, jnp.eye(start.size, dtype=start.dtype)).T
+
+            def formed(z: Array) -> Array:
+                return jnp.matmul(matrix, z, precision="highest") + constant
+
+            steepness = jnp.linalg.norm(matrix)
+            return _Problem(formed, 0, matrix, steepness, natural_map, project), 1 + start.size
+        value, product = jax.linearize(operator, start)
+        size = jnp.linalg.norm(value)
+        steepness = jnp.linalg.norm(product(value)) / jnp.where(size > 0, size, 1)
+        return _Problem(operator, 1, None, steepness, natural_map, project), 2
+
+    def _begin(self, start: Float[Array, " n"], spent: int) -> _Search:
+        unknown, zero = jnp.full((), jnp.inf, start.dtype), jnp.zeros((), int)
+        return _Search(
+            centre=start,
+            step_size=self.step_size.astype(start.dtype),
+            start=start,
+            here=start,
+            residual=unknown,
+            direction=jnp.zeros_like(start),
+            part=jnp.ones_like(unknown),
+            tries=zero,
+            goes_on=jnp.asarray(True),
+            looks=zero,
+            spent=zero + spent,
         )
-        return _Iterate(
-            jnp.where(falls(trial), trial.vector, at.vector),
-            jnp.where(falls(trial), trial.residual, at.residual),
-            falls(trial) & (trial.residual > 0),
-            at.steps + 1,
-            at.spent + 1 + products + trial.attempts,
+
+    def _look(self, problem: _Problem, at: _Search) -> _Search:
+        """A look at the end of a part of a Newton step, and where to look next. Points may leave
+        the set; proximal steps come back."""
+        centre, c = at.centre, at.step_size
+        z = at.here + at.part * at.direction
+        F = problem.operator(z)
+
+        def residual_map(z: Array, F: Array) -> Array:
+            return z - centre + problem.natural_map(centre, F, c)
+
+        back, change = jax.linearize(lambda F: residual_map(z, F), F)
+        residual, moved = jnp.linalg.norm(back), jnp.linalg.norm(z - centre)
+        # How exact R is at best: the terms of F are as large as F, or as what they take away.
+        length, eps = jnp.linalg.norm(z), float(jnp.finfo(z.dtype).eps)
+        terms = jnp.linalg.norm(F) + problem.steepness * length
+        rounding = 10 * eps * (length + c * terms)
+        helps = (residual <= (1 - at.part / 2) * at.residual) | (at.part <= _SHORTEST)
+        found = helps & (residual <= _EXACT * moved + rounding)
+        gives_up = helps & ~found & (at.tries >= _PATIENCE)
+        turns = helps & ~found & ~gives_up
+
+        def newton() -> tuple[Array, Int[Array, ""]]:
+            if problem.jacobian is not None:
+                identity = jnp.eye(z.size, dtype=z.dtype)
+                jacobian = identity + jax.vmap(change, 1, 1)(problem.jacobian)
+                return jnp.linalg.solve(jacobian, -back), jnp.zeros((), int)
+            _, product = jax.linearize(lambda z: residual_map(z, problem.operator(z)), z)
+            direction, _, products = gmres(product, -back, self.size, _EXACT / 10)
+            return direction, products
+
+        nothing = jnp.zeros_like(z), jnp.zeros((), int)
+        direction, spent = jax.lax.cond(turns, newton, lambda: nothing)
+        return _Search(
+            centre=jnp.where(found, z, centre),
+            step_size=jnp.where(found, _LONGER * c, jnp.where(gives_up, _SHORTER * c, c)),
+            start=jnp.where(found, z, at.start),
+            here=jnp.where(gives_up, at.start, jnp.where(helps, z, at.here)),
+            residual=jnp.where(turns, residual, jnp.where(helps, jnp.inf, at.residual)),
+            direction=jnp.where(helps, direction, at.direction),
+            part=jnp.where(helps, 1, at.part / 2),
+            tries=jnp.where(found | gives_up, 0, at.tries + turns),
+            # A step that is nothing because it is short says nothing.
+            goes_on=~(found & (moved <= rounding) & (length <= c * terms)),
+            looks=at.looks + 1,
+            spent=at.spent + problem.cost + spent,
         )
-
-
-def _problem(
-    game: AbstractGame,
-    players: PyTree,
-    data: PyTree,
-    step_size: Float[Array, ""],
-    kind: jnp.dtype,
-) -> _Problem:
-    """Everything for one vector instead of players: that is what GMRES takes."""
-    vector, unravel = ravel_pytree(_tree.variables(players))
-
-    def as_players(z: Float[Array, " n"]) -> PyTree:
-        return eqx.combine(unravel(z.astype(vector.dtype)), players)
-
-    def as_vector(tree: PyTree) -> Float[Array, " n"]:
-        return ravel_pytree(_tree.variables(tree))[0].astype(kind)
-
-    def natural_map(z: Float[Array, " n"]) -> Float[Array, " n"]:
-        here = as_players(z)
-        return as_vector(game.natural_map(here, game.operator(here, data), step_size))
-
-    return _Problem(natural_map, lambda z: as_vector(game.project(as_players(z))))
 
 
 def example() -> SemismoothNewton:
     """For the tests that every solver passes: an instance for operators with L <= 1."""
-    return SemismoothNewton(period=20)
+    return SemismoothNewton()

@@ -1,4 +1,4 @@
-"""The iterates of a solver by its step API, without `solve`."""
+"""The iterates of a solver by its step API, without `solve`, which looks after every step."""
 
 from typing import Any
 
@@ -37,8 +37,9 @@ def _rows(
 
     def body(arrays: PyTree, _: None) -> tuple[PyTree, PyTree]:
         players, state = eqx.combine(arrays, rest)
-        after = solver.step(game, players, state, data)
-        return eqx.filter(after, eqx.is_array), row(arrays)
+        players, state = solver.step(game, players, state, data)
+        state = solver.refine(game, players, state, data)
+        return eqx.filter((players, state), eqx.is_array), row(arrays)
 
     last, rows = jax.lax.scan(body, arrays, None, length=steps)
     return jax.tree.map(lambda rows, end: jnp.concatenate([rows, end[None]]), rows, row(last))

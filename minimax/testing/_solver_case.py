@@ -18,7 +18,17 @@ from minimax.testing._families import FAMILIES, Family, Posed, Quadratic
 EPS = float(np.finfo(float).eps)
 STEPS = 8
 
+
+def refined(
+    solver: mm.AbstractSolver, game: mm.AbstractGame, players: PyTree, state: PyTree
+) -> tuple[PyTree, PyTree]:
+    """A step and a look."""
+    players, state = solver.step(game, players, state)
+    return players, solver.refine(game, players, state)
+
+
 step = eqx.filter_jit(lambda solver, *args: solver.step(*args))
+refined_step = eqx.filter_jit(refined)
 init = eqx.filter_jit(lambda solver, *args: solver.init(*args))
 
 

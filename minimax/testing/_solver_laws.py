@@ -22,6 +22,8 @@ from minimax.testing._solver_case import (
     in_time,
     init,
     is_linear,
+    refined,
+    refined_step,
     step,
 )
 
@@ -44,7 +46,7 @@ def a_step_keeps_structure_shapes_and_dtypes(subject: SolverCase):
             for dtype in dtypes:
                 game, players = subject.pose(dtype=dtype)
                 before = jax.eval_shape(lambda: (players, solver.init(game, players)))  # noqa: B023
-                after = jax.eval_shape(lambda args: solver.step(game, *args), before)  # noqa: B023
+                after = jax.eval_shape(lambda args: refined(solver, game, *args), before)  # noqa: B023
                 assert jax.tree.structure(before) == jax.tree.structure(after), dtype
                 for old, new in zip(*map(jax.tree.leaves, (before, after)), strict=True):
                     assert (old.shape, old.dtype) == (new.shape, new.dtype), dtype
@@ -274,7 +276,7 @@ def statistics_are_scalars_by_name(subject: SolverCase):
 @law(LAWS, anything)
 def evaluations_are_as_many_as_are_made(subject: SolverCase):
     """`evaluations` after k steps is the number of gradients of own payoffs, and of products with
-    their Jacobian, per player, that `init` and k steps compute."""
+    their Jacobian, per player, that `init` and k steps compute, with a look after each."""
     solver, (game, players) = subject.solver, subject.pose()
     game = Watched(game, game.constraints)
     calls.update(x=0, y=0)
@@ -284,7 +286,7 @@ def evaluations_are_as_many_as_are_made(subject: SolverCase):
         claimed = int(solver.evaluations(jnp.asarray(k), state))
         made = f"after {k} steps {calls} were made, and {claimed} of each are claimed"
         assert calls == {"x": claimed, "y": claimed}, made
-        players, state = step(solver, game, players, state)
+        players, state = refined_step(solver, game, players, state)
 
 
 # What it costs ------------------------------------------------------------------------------------
