@@ -76,11 +76,12 @@ def _run(arguments: list[str]) -> int:
             )
         seconds = time.perf_counter() - began
         distance = report.distance(solution.players, example.solution)
-        report.show_solution(solution, metric, distance, seconds)
+        certificate = report.certificate(example.game, solution.players)
+        report.show_solution(solution, metric, certificate, distance, seconds)
         summary = {} if example.summary is None else example.summary(solution.players)
         report.show_summary(summary)
     if options.json is not None:
-        outputs.write_json(options.json, example.game, solution, distance, summary)
+        outputs.write_json(options.json, example.game, solution, certificate, distance, summary)
     if options.plot is not None:
         outputs.write_plot(options.plot, solution)
     return 0 if solution.success else 1

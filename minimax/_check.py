@@ -9,7 +9,7 @@ from jaxtyping import PyTree
 
 from minimax import _tree
 from minimax._errors import GameError
-from minimax._game import AbstractGame
+from minimax._game import AbstractGame, Variable
 from minimax._players import as_players
 
 
@@ -24,27 +24,42 @@ def check_fits(game: AbstractGame, players: PyTree, data: PyTree = None) -> None
             "a game with mm.Game(payoff, roles=...)."
         )
     players = as_players(players)
-    _check_constraints(game, players)
+    check_sets(game, players)
+    _check_projections(game, players)
     _check_payoff(game, players, data)
 
 
-def _check_constraints(game: AbstractGame, players: PyTree) -> None:
+def check_sets(game: AbstractGame, players: PyTree) -> None:
+    """Raises `GameError` where a constraint is for players of another shape, or is empty."""
     for each in game.variables_of(players):
-        place, leaf, constraint = each.place, each.value, each.constraint
-        if constraint is None:
+        if each.constraint is None:
             continue
         try:
-            constraint.check(leaf.shape)
-            projected = jax.eval_shape(constraint.project, leaf)
+            each.constraint.check(each.value.shape)
         except (TypeError, ValueError) as error:
+            raise _misfit(each, error, players) from error
+
+
+def _check_projections(game: AbstractGame, players: PyTree) -> None:
+    for each in game.variables_of(players):
+        if each.constraint is None:
+            continue
+        try:
+            projected = jax.eval_shape(each.constraint.project, each.value)
+        except (TypeError, ValueError) as error:
+            raise _misfit(each, error, players) from error
+        if projected.shape != each.value.shape:
             raise GameError(
-                f"{constraint!r} does not fit {place} of shape {leaf.shape}: {_first_line(error)}"
-            ) from error
-        if projected.shape != leaf.shape:
-            raise GameError(
-                f"{constraint!r} does not fit {place}: it turns shape {leaf.shape} into "
-                f"{projected.shape}."
+                f"{each.constraint!r} does not fit {each.place}: it turns shape "
+                f"{each.value.shape} into {projected.shape}."
             )
+
+
+def _misfit(variable: Variable, error: Exception, players: PyTree) -> GameError:
+    return GameError(
+        f"{variable.constraint!r} does not fit {variable.place} of shape {variable.value.shape}: "
+        f"{_first_line(error)}" + (f" {_LISTS}" if _has_list_of_numbers(players) else "")
+    )
 
 
 def _check_payoff(game: AbstractGame, players: PyTree, data: PyTree) -> None:

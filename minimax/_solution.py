@@ -63,9 +63,9 @@ _MESSAGES = {
         "bound. Look at the constraints, give the players sets such as mm.Box, or start nearer."
     ),
     Status.stalled: (
-        "The metric stopped improving far below where it began: this is where rounding ends, or "
-        "a step size that does not shrink. Raise tol to the residual reached, or switch to double "
-        "precision (jax_enable_x64)."
+        "The metric stopped improving: this is where rounding ends, or a step size that does not "
+        "shrink. Switch to double precision (jax_enable_x64), take a constant off the payoff if it "
+        "is far larger than what is at stake, or raise tol to the residual reached."
     ),
     Status.cycling: (
         "The players go in circles: they come back to where they were, and the metric has not "
@@ -88,6 +88,12 @@ _MESSAGES = {
     ),
 }
 
+
+_NONFINITE_AT_START = (
+    "Players, payoff, gradient or metric are infinite or NaN at the start already: "
+    "mm.check_game(game, players) names the place. Start elsewhere, or look for 0/0, log(0) and "
+    "the derivative of sqrt(x) at 0 in the payoff."
+)
 
 _AS_STATUS = np.vectorize(Status, otypes=[object])
 
@@ -157,7 +163,7 @@ class Solution(eqx.Module):
     **Attributes:**
 
     - `players`: the solver's output, structured like the players that were given.
-    - `value`: the payoff there.
+    - `value`: the payoff there, without what regularisers add.
     - `residual`: the metric there; `tol` is what it had to reach and `metric` its name.
     - `steps`, `evaluations`: steps taken and operator evaluations that the solver made for them.
       Looking at the metric is not counted.
@@ -201,13 +207,17 @@ class Solution(eqx.Module):
             return self._batch_line()
         if self.status == Status.max_steps and float(self.tol) == 0:
             return "All steps asked for are made: with tol=0 nothing else ends a good run."
+        if self.status == Status.nonfinite and int(self.steps) == 0:
+            return _NONFINITE_AT_START
         return self.status.message
 
     def raise_if_failed(self) -> "Solution":
         """This solution, or `RuntimeError` with the message where it has not converged."""
         if not bool(jnp.all(jnp.asarray(self.success))):
-            failed = self._batch_rows()[-1].strip() if self.status_code.ndim else ""
-            raise RuntimeError(f"{self.solver}: {self.message} {failed}".rstrip())
+            if self.status_code.ndim == 0:
+                raise RuntimeError(f"{self.solver}: {self.message}")
+            rows = "; ".join(" ".join(row.split()) for row in self._batch_rows())
+            raise RuntimeError(f"{self._batch_line()}: {rows}")
         return self
 
     def plot(self, ax: Any = None) -> Any:

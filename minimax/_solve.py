@@ -13,7 +13,7 @@ import optax
 from jaxtyping import Array, ArrayLike, Float, PyTree
 
 from minimax import _loop, _tree
-from minimax._check import check_fits
+from minimax._check import check_fits, check_sets
 from minimax._choose import choose_solver
 from minimax._drive import drive
 from minimax._errors import GameError, is_known
@@ -102,6 +102,8 @@ def solve(
     """
     began = time.perf_counter()
     _check_options(solver, metric, tol, max_steps, record, check_every, time_limit)
+    if isinstance(players, Solution):
+        raise GameError("players are a Solution: expected its players, solution.players.")
     request = _Request(
         game,
         as_players(players),
@@ -112,6 +114,8 @@ def solve(
         state,
     )
     _check_static(request._replace(state=None))
+    if isinstance(game, AbstractGame) and is_known(*jax.tree.leaves(game)):
+        check_sets(game, request.players)  # by their numbers, too, which are not known later
     if record is not None:
         _warn_of_large_trace(request.players, max_steps // record)
         check_every = _nearest_divisor(record, check_every)
@@ -212,6 +216,8 @@ def _reported(problem: _loop.Problem, outcome: _loop.Outcome, reason: str | None
 def _resumed(problem: _loop.Problem, players: PyTree, state: Any) -> _loop.Progress:
     """`state`, where it is one of this solver and of these players."""
     expected = eqx.filter_eval_shape(problem.start, players)
+    if isinstance(state, Solution):
+        raise GameError("state is a Solution: expected its state, state=solution.state.")
     if not isinstance(state, _loop.Progress) or _shapes(state) != _shapes(expected):
         raise GameError(
             f"state is no state of {_name(problem.solver)} for these players: expected "

@@ -12,6 +12,7 @@ from jaxtyping import Array, PyTree
 
 from minimax import _tree
 from minimax._check import check_fits
+from minimax._constraints.base import AbstractRegularizer
 from minimax._errors import GameError, is_known
 from minimax._game import AbstractGame
 from minimax._players import as_players
@@ -143,7 +144,8 @@ def local_stability(
         )
     if not np.all(np.isfinite(jacobian)):
         raise GameError("the Jacobian has entries that are infinite or NaN at these players.")
-    return _classified(game, players, data, jacobian, residual, epsilon)
+    drift = _drift(game, players, data, operator, jacobian)
+    return _classified(game, players, data, jacobian, residual, epsilon, drift)
 
 
 @eqx.filter_jit
@@ -159,12 +161,33 @@ def _linearised(game: AbstractGame, players: PyTree, data: PyTree) -> tuple[Arra
     return operator(flat), jax.jacfwd(operator)(flat)
 
 
+def _drift(
+    game: AbstractGame,
+    players: PyTree,
+    data: PyTree,
+    operator: np.ndarray,
+    jacobian: np.ndarray,
+) -> float:
+    """By how much J changes in one Newton step, which is about the way to the critical point."""
+    step, *_ = np.linalg.lstsq(jacobian, -operator)
+    flat, unflatten = jax.flatten_util.ravel_pytree(_tree.variables(players))
+    ahead = eqx.combine(unflatten(flat + jnp.asarray(step, flat.dtype)), players)
+    _, there = _linearised(game, ahead, data)
+    change = np.asarray(there, float) - jacobian
+    return float(np.linalg.norm(change, 2)) if np.all(np.isfinite(change)) else np.inf
+
+
 def _check_interior(game: AbstractGame, players: PyTree) -> None:
     """Raises `GameError` where a set leaves a player less than a neighbourhood."""
     for each in game.variables_of(players):
         x, constraint = each.value, each.constraint
         if constraint is None:
             continue
+        if isinstance(constraint, AbstractRegularizer):
+            raise GameError(
+                f"{each.place} has the regulariser {constraint!r}, of which the Jacobian knows "
+                "nothing: put it into the payoff where it is smooth, and look there."
+            )
         # Inside, and only there, all small steps stay as they are.
         reach = float(jnp.finfo(x.dtype).eps) ** 0.5 * (1 + float(jnp.max(jnp.abs(x), initial=0)))
         noise = np.random.default_rng(0).normal(size=(2, *x.shape))
@@ -187,6 +210,7 @@ def _classified(
     jacobian: np.ndarray,
     residual: float,
     epsilon: float,
+    drift: float,
 ) -> Stability:
     variables = _tree.variables(players)
     owners = _entries(number_of_each(game.roles, variables), variables)
@@ -196,8 +220,9 @@ def _classified(
     own = np.array(
         [_least(jacobian[np.ix_(owners == i, owners == i)]) for i in dict.fromkeys(owners)]
     )
-    # What rounding leaves of a number that is zero, on the scale of J.
-    zero = float(32 * epsilon * len(owners) * np.linalg.norm(jacobian, 2))
+    # What rounding leaves of a number that is zero, on the scale of J, and what the way to the
+    # critical point itself may change: at an inflection Newton's step halves the curvature.
+    zero = max(float(32 * epsilon * len(owners) * np.linalg.norm(jacobian, 2)), 4 * drift)
     real = float(eigenvalues.real.min())
     is_zero_sum = len(jax.tree.leaves(game.value(players, data))) == 1 and {*roles} == {
         "min",

@@ -226,9 +226,9 @@ def _misfit(prefix: PyTree, tree: PyTree, name: str, is_leaf: Any) -> str:
                 + (" (None leaves it free)." if name == "constraints" else ".")
             )
     return (
-        f"{name} does not fit the players: it has the structure "
-        f"{jax.tree.structure(prefix, is_leaf=is_leaf)}, the players have "
-        f"{jax.tree.structure(tree)}."
+        f"{name} does not fit the players: it is a {type(prefix).__name__} or holds one, where the "
+        f"players are or hold a {type(tree).__name__}. Give both the same containers, for example "
+        "the tuple of players (x, y) with the default roles."
     )
 
 

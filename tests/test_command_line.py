@@ -84,7 +84,7 @@ def test_a_solved_game(run, saddle):
     steps = [int(line.split()[0]) for line in table[1:]]
     assert steps == sorted(set(steps))
     assert f"converged after {steps[-1]} steps of ExtraGradient ({2 * steps[-1]} op" in out
-    assert "certificate  natural residual " in out and " <= 1e-05" in out
+    assert "metric       natural residual " in out and " <= 1e-05" in out
     assert "zero exactly where no player can improve to first order" in out
     assert " from the known solution" in lines[-1]
 
@@ -104,8 +104,8 @@ def test_the_demo(run, tmp_path):
     )
     assert (status, err) == (0, "")
     assert "in L2Ball" in out
-    assert "certificate  duality gap " in out
-    assert "no player can gain more than " in out and " of the value) by moving alone" in out
+    assert "metric       duality gap " in out and "certificate  " in out
+    assert "at most what all could gain by moving alone (" in out and " of the value)" in out
     assert "coefficients" in out and "least squares" in out and "worst case" in out
     assert picture.read_bytes().startswith(b"\x89PNG")
     content = json.loads(record.read_text())
@@ -413,6 +413,7 @@ def example():
         "residual",
         "metric",
         "tol",
+        "certificate",
         "steps",
         "evaluations",
         "distance_to_known_solution",

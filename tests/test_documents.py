@@ -6,6 +6,7 @@ import re
 import pytest
 
 import minimax as mm
+import minimax.testing
 from minimax.__main__ import main
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -98,3 +99,13 @@ def test_the_skeleton_of_a_solver_solves() -> None:
     game = mm.Game(lambda p: (p[0] ** 2 - p[1] ** 2) / 2 + p[0] * p[1])
     assert mm.solve(game, (1.0, 1.0), solver).success
     assert ">>> " in (type(solver).__doc__ or ""), "every solver shows a use"
+
+
+def test_the_skeletons_of_a_constraint_and_a_metric_keep_the_laws() -> None:
+    for heading, check in (
+        ("A new constraint", minimax.testing.check_constraint),
+        ("A new metric", minimax.testing.check_metric),
+    ):
+        namespace: dict[str, object] = {}
+        exec(compile(_skeleton(heading), "CONTRIBUTING.md", "exec"), namespace)
+        check(namespace["example"]())  # type: ignore[operator]

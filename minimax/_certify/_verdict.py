@@ -77,10 +77,11 @@ def _not_convex(found: Measured) -> str | None:
     for side, pair in zip(found.replies.sides, found.worst, strict=True):
         if float(pair.deficit) > 0:
             return (
-                f"The payoff is not convex for {' and '.join(side.places)}, its own player: at two "
-                f"feasible points it is {float(pair.deficit):.2g} below its tangent "
-                "(counterexample). Only the lower bound holds; small residuals say that no player "
-                "gains by a small move."
+                f"The payoff is not convex for {_listed(side.places)}, its own player, or its "
+                "gradient is another function's: at two feasible points it is "
+                f"{float(pair.deficit):.2g} below its tangent (counterexample). Only the lower "
+                "bound holds; small residuals "
+                "say that no player gains by a small move."
             )
     return None
 
@@ -90,7 +91,7 @@ def _contradictory(found: Measured) -> str | None:
         if float(bounds.lower) > float(bounds.upper):
             beware = " (or rounds more than is estimated)" if found.unknown else ""
             return (
-                f"The payoff is not convex{beware} for {' and '.join(side.places)}, its own "
+                f"The payoff is not convex{beware} for {_listed(side.places)}, its own "
                 "player: a reply gains more than any could if it were. Only the lower bound "
                 "holds."
             )
@@ -106,6 +107,11 @@ def _unbounded(found: Measured) -> str | None:
                 "residual, or a gap restricted to a ball (mm.RestrictedGap)."
             )
     return None
+
+
+def _listed(places: tuple[str, ...], most: int = 3) -> str:
+    shown = " and ".join(places[:most])
+    return shown if len(places) <= most else f"{shown} … ({len(places)} arrays)"
 
 
 def _worth(found: Measured) -> _Verdict:

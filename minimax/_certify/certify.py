@@ -16,6 +16,7 @@ from minimax._check import check_fits
 from minimax._errors import GameError, is_known
 from minimax._game import AbstractGame
 from minimax._players import as_players
+from minimax._solution import Solution
 
 
 def certify(
@@ -79,6 +80,8 @@ def certify(
     that of Frank and Wolfe (1956); Facchinei and Kanzow, "Generalized Nash equilibrium problems"
     (2007).
     """
+    if isinstance(players, Solution):
+        raise GameError("players are a Solution: expected its players, solution.players.")
     check_fits(game, players, data)
     for name, number in (("pairs", pairs), ("max_steps", max_steps)):
         if isinstance(number, bool) or not isinstance(number, int) or number < 0:

@@ -54,6 +54,7 @@ def write_json(
     path: pathlib.Path,
     game: mm.AbstractGame,
     solution: mm.Solution,
+    certificate: mm.Certificate | None,
     distance: float | None,
     summary: dict[str, Any],
 ) -> None:
@@ -67,6 +68,12 @@ def write_json(
         "residual": solution.residual,
         "metric": solution.metric,
         "tol": solution.tol,
+        "certificate": None
+        if certificate is None
+        else {
+            name: getattr(certificate, name)
+            for name in ("kind", "lower", "upper", "rounding", "message")
+        },
         "steps": solution.steps,
         "evaluations": solution.evaluations,
         "distance_to_known_solution": distance,

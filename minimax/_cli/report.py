@@ -3,6 +3,7 @@
 import itertools
 import math
 import re
+import textwrap
 from collections.abc import Iterator
 from typing import Any
 
@@ -28,9 +29,13 @@ def show_problem(example: mm.Example, solver: mm.AbstractSolver | None) -> None:
 
 
 def show_solution(
-    solution: mm.Solution, metric: mm.AbstractMetric, distance: float | None, seconds: float
+    solution: mm.Solution,
+    metric: mm.AbstractMetric,
+    certificate: mm.Certificate | None,
+    distance: float | None,
+    seconds: float,
 ) -> None:
-    """Prints the way to a solution and its certificate."""
+    """Prints the way to a solution, what was measured, and its certificate."""
     print()
     print(_aligned(_progress(solution), left=0))
     print()
@@ -43,11 +48,25 @@ def show_solution(
     _show("value", ", ".join(values).strip())
     residual, tol = float(solution.residual), float(solution.tol)
     sign = "<=" if residual <= tol else ">"
-    _show("certificate", f"{_spaced(solution.metric)} {residual:.3g} {sign} {tol:.3g}")
+    _show("metric", f"{_spaced(solution.metric)} {residual:.3g} {sign} {tol:.3g}")
     for line in _meaning(metric, solution):
         _show("", line)
+    if certificate is not None:
+        bounds = f"gap {certificate.lower:.3g} to {certificate.upper:.3g}"
+        _show("certificate", f"{certificate.kind}: {bounds}")
+        for line in textwrap.wrap(certificate.message, 87):
+            _show("", line)
     if distance is not None:
         _show("distance", f"{distance:.3g} from the known solution")
+
+
+def certificate(game: mm.AbstractGame, players: PyTree) -> mm.Certificate | None:
+    """Bounds on what the players could still gain; `None` where a free player or an unbounded set
+    leaves none to be found."""
+    bounded = (mm.AbstractCompactSet, mm.AbstractRegularizer)
+    if not all(isinstance(each.constraint, bounded) for each in game.variables_of(players)):
+        return None
+    return mm.certify(game, players)
 
 
 def show_summary(summary: Any) -> None:
@@ -117,13 +136,13 @@ def _progress(solution: mm.Solution) -> list[list[str]]:
 
 
 def _meaning(metric: mm.AbstractMetric, solution: mm.Solution) -> Iterator[str]:
-    """What the certificate says, in words."""
+    """What the metric says, in words."""
     residual = max(float(solution.residual), 0.0)
     if isinstance(metric, mm.DualityGap):
         (value,) = jax.tree.leaves(solution.value)[:1]
         share = residual / abs(float(value)) if float(value) else math.inf
         relation = f" ({share:.1e} of the value)" if share < 1 else ""
-        yield f"no player can gain more than {residual:.3g}{relation} by moving alone,"
+        yield f"at most what all could gain by moving alone{relation}, up to rounding,"
         yield "where the payoff is convex in who minimises and concave in who maximises"
     elif isinstance(metric, mm.NaturalResidual):
         yield "how far a projected gradient step would move the players, per unit of step size;"

@@ -1,13 +1,21 @@
 """What a constraint is: a feasible set (or regulariser) together with its distance."""
 
 import abc
+from dataclasses import fields
+from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
-from minimax._errors import GameError
+from minimax._errors import GameError, is_known
+
+
+def _shown(field: Any) -> str:
+    if eqx.is_array(field) and field.ndim == 0 and is_known(field):
+        return f"{field.item():.6g}"
+    return eqx.tree_pformat(field)
 
 
 class AbstractConstraint(eqx.Module):
@@ -44,6 +52,11 @@ class AbstractConstraint(eqx.Module):
         r"""The distance $D(u, \text{point})$ of its proximal steps: $\|u - \text{point}\|^2/2$, if
         a constraint says nothing else. It may be infinite, and need not be symmetric."""
         return jnp.sum((u - point) ** 2) / 2
+
+    def __repr__(self) -> str:
+        """Numbers as numbers, where they are known, and arrays by dtype and shape."""
+        shown = (f"{field.name}={_shown(getattr(self, field.name))}" for field in fields(self))
+        return f"{type(self).__name__}({', '.join(shown)})"
 
     def natural_map(
         self,
