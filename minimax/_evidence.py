@@ -111,9 +111,12 @@ class Evidence(NamedTuple):
     def is_at_floor(self, first_residual: Float[Array, ""]) -> Bool[Array, ""]:
         """No better for long, far below where it began, and not even falling slowly; or unmoved."""
         last = self.last
-        deep = self.best <= jnp.finfo(self.best.dtype).eps ** 0.5 * first_residual
         unmoved = (self.farthest == 0) & (last.speed == 0) & last.is_straight
-        return self.is_stale() & ((deep & last.rose) | unmoved)
+        return self.is_stale() & ((self.is_deep(first_residual) & last.rose) | unmoved)
+
+    def is_deep(self, first_residual: Float[Array, ""]) -> Bool[Array, ""]:
+        """Whether the residual fell by half of the digits."""
+        return self.best <= jnp.finfo(self.best.dtype).eps ** 0.5 * first_residual
 
     def is_cycle(self) -> Bool[Array, ""]:
         """No better for long, back where it was, and the greatest residual does not fall either: a

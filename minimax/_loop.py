@@ -204,16 +204,20 @@ class _Loop(NamedTuple):
         first_size = jnp.where(unseen, now.size, outcome.first_size)
         finite = jnp.isfinite(now.size) & jnp.isfinite(_tree.largest(now.value))
         evidence = outcome.evidence.after(self.problem.output(progress), now.residual)
-        far = (now.size > FAR * (1 + first_size)) & ~(now.residual < first_residual)
+        far = now.size > FAR * (1 + first_size)
+        worse = far & ~(now.residual < first_residual)
         over = progress.steps - outcome.first_step >= self.plan.max_steps
         # With a tolerance of zero all steps are wanted, and no verdict on them.
         told = over & (self.problem.tol > 0)
+        tunes = self.problem.solver.chooses_step_size
+        lost = told & far & tunes & ~evidence.is_deep(first_residual)
         status = _first_that_holds(
             (~finite | jnp.isnan(now.residual), Status.nonfinite),
             (now.residual <= self.problem.tol, Status.converged),
+            (lost, Status.unbounded),
             (told & evidence.is_at_floor(first_residual), Status.stalled),
-            ((far | told) & evidence.is_drift(now.size, first_size), Status.unbounded),
-            (far, Status.unbounded if self.problem.solver.chooses_step_size else Status.diverged),
+            ((worse | told) & evidence.is_drift(now.size, first_size), Status.unbounded),
+            (worse, Status.unbounded if tunes else Status.diverged),
             (told & evidence.is_cycle(), Status.cycling),
             (over, Status.max_steps),
         )

@@ -58,7 +58,7 @@ _MESSAGES = {
         "extragradient does not."
     ),
     Status.unbounded: (
-        "The players drift away, and the metric is no better: either the solution is very far, or "
+        "The players run away, and the metric stays large: either the solution is very far, or "
         "the game has no saddle point, because constraints cannot be met or a payoff is without "
         "bound. Look at the constraints, give the players sets such as mm.Box, or start nearer."
     ),

@@ -78,7 +78,7 @@ class DualityGap(AbstractMetric):
 
 
 def _kept_by(constraint: AbstractConstraint | None) -> str:
-    return "is free" if constraint is None else f"has {constraint!r}"
+    return "is free" if constraint is None else f"has {type(constraint).__name__}"
 
 
 def example() -> DualityGap:

@@ -44,6 +44,6 @@ def check_free(
         if each.constraint is not None:
             raise GameError(
                 f"{method} is for free players; {each.place} has the constraint "
-                f"{each.constraint!r}. On sets its direction is not zero at a solution, so a "
+                f"{type(each.constraint).__name__}. On sets its direction is not zero at a solution, so a "
                 f"projection would rest elsewhere: take {instead}."
             )

@@ -235,12 +235,13 @@ class SemismoothNewton(AbstractWrapper):
             lambda at: self._look(problem, at),
             self._begin(start, spent),
         )
-        found = unravel(problem.project(end.centre).astype(vector.dtype))
+        found, residual = _projected_step(problem, end.centre)
+        _, residual_before = _projected_step(problem, start)
         return state._replace(
-            found=found,
-            solved=~end.goes_on,
+            found=unravel(found.astype(vector.dtype)),
+            solved=~end.goes_on & (residual <= residual_before),
             due=2 * made,
-            spent=state.spent + end.spent,
+            spent=state.spent + end.spent + 2 * problem.cost,
             attempts=state.attempts + 1,
         )
 
@@ -342,6 +343,17 @@ class SemismoothNewton(AbstractWrapper):
             looks=at.looks + 1,
             spent=at.spent + problem.cost + spent,
         )
+
+
+def _projected_step(
+    problem: _Problem, z: Float[Array, " n"]
+) -> tuple[Float[Array, " n"], Float[Array, ""]]:
+    """Where a short step P(z - c F(z)) leads, and how far. What a solution has on its boundary it
+    has exactly: zeros of a sparse one are zeros, and not 1e-26."""
+    z = problem.project(z)
+    short = 1 / jnp.where(problem.steepness > 0, problem.steepness, 1)
+    change = problem.natural_map(z, problem.operator(z), short)
+    return z - change, jnp.linalg.norm(change)
 
 
 def example() -> SemismoothNewton:
