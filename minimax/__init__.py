@@ -5,6 +5,7 @@ from minimax._certify._certificate import Certificate as Certificate
 from minimax._certify.certify import certify as certify
 from minimax._check_game import GameReport as GameReport
 from minimax._check_game import check_game as check_game
+from minimax._checkpoint import Checkpoint as Checkpoint
 from minimax._constraints.affine_set import AffineSet as AffineSet
 from minimax._constraints.base import AbstractCompactSet as AbstractCompactSet
 from minimax._constraints.base import AbstractConstraint as AbstractConstraint
@@ -46,6 +47,8 @@ from minimax._metrics.restricted_gap import RestrictedGap as RestrictedGap
 from minimax._metrics.subgradient_residual import SubgradientResidual as SubgradientResidual
 from minimax._metrics.tangent_residual import TangentResidual as TangentResidual
 from minimax._optimizers import per_player as per_player
+from minimax._sampler import IndependentBatches as IndependentBatches
+from minimax._sampler import Sampler as Sampler
 from minimax._solution import Solution as Solution
 from minimax._solution import Status as Status
 from minimax._solution import Trace as Trace

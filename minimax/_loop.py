@@ -22,11 +22,13 @@ from minimax._game import AbstractGame
 from minimax._metrics.base import AbstractMetric
 from minimax._solution import Status, Trace
 from minimax._solvers.base import AbstractSolver
+from minimax._source import AbstractSource
 
 FAR = 1e6
 """How many times larger than at the start players are that have run away."""
 
-_UNSEEN, _RUNNING = -2, -1
+UNSEEN, RUNNING = -2, -1
+"""What the status is before the first look, and while there is none."""
 
 SMALL = 4096
 """Up to so many entries players are small."""
@@ -56,22 +58,23 @@ class Problem(eqx.Module):
     game: AbstractGame
     solver: AbstractSolver
     metric: AbstractMetric
-    data: PyTree
+    source: AbstractSource
     tol: Float[Array, ""]
 
     def start(self, players: PyTree) -> Progress:
         """The progress of a run that has not begun."""
-        state = self.solver.init(self.game, players, self.data)
+        state = self.solver.init(self.game, players, self.source.seen())
         return Progress(players, state, jnp.zeros((), int))
 
     def advance(self, progress: Progress, length: int) -> Progress:
         """`length` steps further, and what the solver does where it is looked at."""
 
-        def step(at: tuple[PyTree, PyTree]) -> tuple[PyTree, PyTree]:
-            return self.solver.step(self.game, *at, self.data)
+        def step(at: tuple[PyTree, PyTree], item: PyTree) -> tuple[PyTree, PyTree]:
+            return self.solver.step(self.game, *at, self.source.batch(item))
 
-        players, state = _scan(step, (progress.players, progress.state), length)
-        state = self.solver.refine(self.game, players, state, self.data)
+        stream = self.source.stream(progress.steps, length)
+        players, state = _scan(step, (progress.players, progress.state), stream, length)
+        state = self.solver.refine(self.game, players, state, self.source.seen())
         return Progress(players, state, progress.steps + length)
 
     def output(self, progress: Progress) -> PyTree:
@@ -81,12 +84,12 @@ class Problem(eqx.Module):
     @eqx.filter_jit  # traced once, though looked at in several places
     def look(self, progress: Progress) -> Sight:
         """Metric and payoff at the players to report, and how far the players are."""
-        players = self.output(progress)
+        players, data = self.output(progress), self.source.seen()
         return Sight(
             progress,
             evaluations=self.solver.evaluations(progress.steps, progress.state),
-            residual=self.metric(self.game, players, self.data),
-            value=self.game.value(players, self.data),
+            residual=self.metric(self.game, players, data),
+            value=self.game.value(players, data),
             size=_largest(progress.players, players),
         )
 
@@ -174,7 +177,7 @@ class _Loop(NamedTuple):
         def row(outcome: Outcome) -> Outcome:
             done = outcome.now.progress.steps - outcome.first_step
             full = outcome.first_step + (done // record + 1) * record
-            full = jnp.where(outcome.status == _UNSEEN, outcome.first_step, full)
+            full = jnp.where(outcome.status == UNSEEN, outcome.first_step, full)
             return self.written(self.chunks(outcome, length, jnp.minimum(full, until)))
 
         return _while(lambda outcome: self.is_running(outcome, until), row, outcome)
@@ -186,20 +189,20 @@ class _Loop(NamedTuple):
             here = outcome.now.progress
             if self.looks_apart:
                 return self.look(outcome, self.problem.advance(here, length))
-            unseen = outcome.status == _UNSEEN
+            unseen = outcome.status == UNSEEN
             further = _tree.cond(unseen, lambda: here, lambda: self.problem.advance(here, length))
             return self.look(outcome, further)
 
         return _while(lambda outcome: self.is_running(outcome, until), chunk, outcome)
 
     def is_running(self, outcome: Outcome, until: ArrayLike) -> Array:
-        running = (outcome.status == _RUNNING) & (outcome.now.progress.steps < until)
-        return running if self.looks_apart else running | (outcome.status == _UNSEEN)
+        running = (outcome.status == RUNNING) & (outcome.now.progress.steps < until)
+        return running if self.looks_apart else running | (outcome.status == UNSEEN)
 
     def look(self, outcome: Outcome, progress: Progress) -> Outcome:
         """The outcome after a look at `progress`."""
         now = self.problem.look(progress)
-        unseen = outcome.status == _UNSEEN
+        unseen = outcome.status == UNSEEN
         first_residual = jnp.where(unseen, now.residual, outcome.first_residual)
         first_size = jnp.where(unseen, now.size, outcome.first_size)
         finite = jnp.isfinite(now.size) & jnp.isfinite(_tree.largest(now.value))
@@ -266,13 +269,13 @@ def begin(problem: Problem, start: Progress, plan: Plan) -> Outcome:
         evidence=evidence,
         first_residual=residual,
         first_size=size,
-        status=jnp.int32(_UNSEEN),
+        status=jnp.int32(UNSEEN),
         trace=trace,
     )
 
 
 def _first_that_holds(*cases: tuple[Array, Status]) -> Int[Array, ""]:
-    status = jnp.int32(_RUNNING)
+    status = jnp.int32(RUNNING)
     for condition, code in reversed(cases):
         status = jnp.where(condition, jnp.int32(code), status)
     return status
@@ -295,13 +298,16 @@ def _row(problem: Problem, sight: Sight) -> dict[str, PyTree]:
     )
 
 
-def _scan(step: Callable[[PyTree], PyTree], carry: PyTree, length: int) -> PyTree:
-    """`step` `length` times. Only arrays travel; what else players hold stays where it is."""
+def _scan(
+    step: Callable[[PyTree, PyTree], PyTree], carry: PyTree, stream: PyTree, length: int
+) -> PyTree:
+    """`step` `length` times, along a stream. Only arrays travel; what else players hold stays where
+    it is."""
 
-    def body(arrays: PyTree, _: None) -> tuple[PyTree, None]:
-        return _arrays(step(eqx.combine(arrays, carry))), None
+    def body(arrays: PyTree, item: PyTree) -> tuple[PyTree, None]:
+        return _arrays(step(eqx.combine(arrays, carry), item)), None
 
-    arrays, _ = jax.lax.scan(body, _arrays(carry), None, length=length)
+    arrays, _ = jax.lax.scan(body, _arrays(carry), stream, length=length)
     return eqx.combine(arrays, carry)
 
 

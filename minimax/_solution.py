@@ -1,7 +1,9 @@
 """What `solve` returns: players, how they were reached, and how good they are."""
 
+import dataclasses
 import enum
 import html
+import os
 from typing import Any
 
 import equinox as eqx
@@ -10,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PyTree
 
+from minimax import _store
 from minimax._errors import is_known
 from minimax.plot.overview import overview
 
@@ -29,6 +32,8 @@ class Status(enum.IntEnum):
     unbounded = 6
     time_limit = 7
     interrupted = 8
+    stopped = 9
+    exhausted = 10
 
     @property
     def message(self) -> str:
@@ -86,6 +91,14 @@ _MESSAGES = {
         "Ctrl-C was pressed: these are the players at the last look. Go on from here with "
         "solve(..., state=solution.state)."
     ),
+    Status.stopped: (
+        "The callback raised StopIteration: these are the players at the last look. Go on from "
+        "here with solve(..., state=solution.state)."
+    ),
+    Status.exhausted: (
+        "The data ended: all batches are used. An iterable that can be gone through again, which "
+        "an iterator cannot, begins a new epoch by itself."
+    ),
 }
 
 
@@ -134,6 +147,18 @@ class Trace(eqx.Module):
         columns = {name: getattr(self, name) for name in row}
         columns = jax.tree.map(lambda column, leaf: column.at[index].set(leaf), columns, row)
         return Trace(**columns, rows=index + 1)
+
+    def with_room_for(self, rows: int) -> "Trace":
+        """This trace with so many rows, which hold what they held."""
+        now = len(self.steps)
+        return jax.tree.map(
+            lambda leaf: (
+                jnp.pad(leaf[:rows], [(0, max(rows - now, 0))] + [(0, 0)] * (leaf.ndim - 1))
+                if leaf.ndim
+                else leaf
+            ),
+            self,
+        )
 
     def trimmed(self) -> "Trace":
         """Only the rows that hold something, where that can be known."""
@@ -219,6 +244,43 @@ class Solution(eqx.Module):
             rows = "; ".join(" ".join(row.split()) for row in self._batch_rows())
             raise RuntimeError(f"{self._batch_line()}: {rows}")
         return self
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Writes all that this solution holds to a file, whole or not at all: a NumPy archive."""
+        names = {"solver": self.solver, "reason": self.reason, "metric": self.metric}
+        _store.write(path, self, names)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike, like: "Solution") -> "Solution":
+        """The solution in a file of `save`.
+
+        **Arguments:**
+
+        - `path`: the file.
+        - `like`: what it looks like, since a file holds numbers and no functions: a solution of the
+          same game by the same solver, such as that of no steps, `solve(..., max_steps=0)`, and
+          with a trace where the other has one.
+
+        **Raises:** `GameError` where the file is damaged, or holds something else.
+
+        ```python
+        >>> import os, tempfile, minimax as mm
+        >>> game, start = mm.Game(lambda players: players[0] * players[1]), (1.0, 1.0)
+        >>> path = os.path.join(tempfile.mkdtemp(), "solution.npz")
+        >>> mm.solve(game, start, mm.ExtraGradient(0.5)).save(path)
+        >>> like = mm.solve(game, start, mm.ExtraGradient(0.5), max_steps=0)
+        >>> mm.Solution.load(path, like).status
+        <Status.converged: 0>
+
+        ```
+        """
+        stored = _store.read(path)
+        rows = stored.arrays.get(".trace.steps")
+        if like.trace is not None and rows is not None:
+            trace = like.trace.with_room_for(rows.shape[-1])
+            like = eqx.tree_at(lambda like: like.trace, like, trace)
+        found = _store.filled(like, stored, f"the solution in {os.fspath(path)}")
+        return dataclasses.replace(found, **stored.note)
 
     def plot(self, ax: Any = None) -> Any:
         """How fast the residual fell and where the players went, side by side.

@@ -1,6 +1,7 @@
 """`solve`: check what was given, run the loop in one compiled call, and say how it went."""
 
 import math
+import os
 import time
 import warnings
 from typing import Any, NamedTuple
@@ -10,19 +11,24 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, ArrayLike, Float, PyTree
+from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray, PyTree
 
 from minimax import _loop, _tree
 from minimax._check import check_fits, check_sets
+from minimax._checkpoint import Checkpoint, Keeper
 from minimax._choose import choose_solver
-from minimax._drive import drive
+from minimax._drive import Crew, drive
 from minimax._errors import GameError, is_known
+from minimax._feed import Feed, is_iterable
 from minimax._game import AbstractGame
 from minimax._metrics.base import AbstractMetric
 from minimax._metrics.natural_residual import NaturalResidual
 from minimax._players import as_players
+from minimax._sampler import Sampler
 from minimax._solution import Solution
 from minimax._solvers.base import AbstractSolver
+from minimax._source import AbstractSource, Drawn, Fed, Fixed
+from minimax._watch import AbstractWatcher, Bar, Callback, Caller
 
 DEFAULT_TOL = {"float64": 1e-8, "float32": 1e-5, "float16": 1e-2, "bfloat16": 1e-2}
 """What `tol=None` means, by the coarsest dtype among the players."""
@@ -41,6 +47,7 @@ def solve(
     solver: AbstractSolver | None = None,
     *,
     data: PyTree = None,
+    key: PRNGKeyArray | None = None,
     max_steps: int = 10_000,
     tol: ArrayLike | None = None,
     metric: AbstractMetric | None = None,
@@ -48,6 +55,9 @@ def solve(
     check_every: int = 50,
     state: PyTree = None,
     time_limit: float | None = None,
+    progress: bool = False,
+    callback: Callback | None = None,
+    checkpoint: Checkpoint | str | os.PathLike | None = None,
 ) -> Solution:
     r"""Finds players at which none can improve: a saddle point, or an equilibrium.
 
@@ -65,11 +75,16 @@ def solve(
     - `solver`: the method. By default one with nothing to tune, which the solution names:
       `RestartedPDHG()` where the payoff's program proves it bilinear, and otherwise
       `AdaptiveExtraGradient()`.
-    - `data`: handed to the payoff as its second argument, if given. New numbers in it do not
-      recompile.
+    - `data`: handed to the payoff as its second argument, if given: any pytree, of which new
+      numbers do not recompile. Or a `Sampler`, which draws a batch for every step. Or any iterable
+      of batches that is no pytree: a generator, a `DataLoader`, an iterator over a list. What can
+      be gone through again is, epoch after epoch.
+    - `key`: the source of all randomness, for a `Sampler`. With an iterable the payoff is given
+      pairs: a batch, and a key of its own.
     - `max_steps`: how many steps to make at most.
     - `tol`: what `metric` must reach. By default 1e-8 for float64, 1e-5 for float32 and 1e-2 for
-      half precision; the coarsest dtype among the players counts.
+      half precision; the coarsest dtype among the players counts. By default 0, where data are
+      sampled: what a metric says of one batch is no verdict.
     - `metric`: what is measured, by default `NaturalResidual()`. The status is "converged" exactly
       when it is at most `tol` at the players returned.
     - `record`: keep every `record`-th iterate, with its value, residual and the solver's stats, in
@@ -80,7 +95,14 @@ def solve(
       there for up to `max_steps` further steps; `players` then only says what they look like. The
       steps of both runs are counted. With other data hand the earlier players over instead.
     - `time_limit`: seconds from the call on, those of compiling included, after which the next look
-      is the last; there is always one. Not inside `jit` or `vmap`, where no clock runs.
+      is the last; there is always one.
+    - `progress`: whether to show a progress bar, by tqdm where that is installed.
+    - `callback`: a function that is called at every look, with a dict: steps, evaluations,
+      residual, value, stats, players and seconds. The run ends where it raises `StopIteration`.
+    - `checkpoint`: a folder, or a `Checkpoint`, to write to, and to go on from where it holds a
+      checkpoint of the same call. An iterable is then gone through from its beginning.
+
+    What the host does, iterables and the last four, is not for the inside of `jit` and `vmap`.
 
     A run that is not over at once can be stopped: the first Ctrl-C ends it at the next look with
     the status "interrupted" and all that was reached; the second raises `KeyboardInterrupt`.
@@ -104,12 +126,15 @@ def solve(
     _check_options(solver, metric, tol, max_steps, record, check_every, time_limit)
     if isinstance(players, Solution):
         raise GameError("players are a Solution: expected its players, solution.players.")
+    source, feed = _source_of(data, key, solver)
+    if tol is None and not isinstance(source, Fixed):
+        tol = 0.0
     request = _Request(
         game,
         as_players(players),
         solver,
         metric,
-        _tree.floats_as_arrays(data),
+        source,
         None if tol is None else _tree.as_array(tol),
         state,
     )
@@ -120,14 +145,24 @@ def solve(
         _warn_of_large_trace(request.players, max_steps // record)
         check_every = _nearest_divisor(record, check_every)
     plan = _loop.Plan(max_steps, max(min(check_every, max_steps), 1), record)
-    if time_limit is None and _is_short(request, plan):
-        return _run_in_one_call(request, plan).trimmed()
-    if not is_known(*jax.tree.leaves(request), jnp.zeros(())):
-        if time_limit is not None:
-            raise GameError("time_limit is given inside jit or vmap, where no clock runs.")
-        return _run_in_one_call(request, plan)
+    keeper = None if checkpoint is None else _keeper(checkpoint, request, plan)
+    watchers: list[AbstractWatcher] = [] if keeper is None else [keeper]
+    if progress:
+        watchers.append(Bar())
+    if callback is not None:
+        watchers.append(Caller(callback))
     deadline = math.inf if time_limit is None else began + time_limit
-    return _run_in_several_calls(request, plan, deadline).trimmed()
+    crew = Crew(deadline, watchers, feed)
+    if not crew.has_work and _is_short(request, plan):
+        return _run_in_one_call(request, plan).trimmed()
+    if is_known(*jax.tree.leaves(request), jnp.zeros(())):
+        return _run_in_several_calls(request, plan, crew, keeper).trimmed()
+    if crew.has_work:
+        raise GameError(
+            "time_limit, progress, callback, checkpoint and iterables of batches are the host's, "
+            "and this is the inside of jit or vmap: leave them out; for data take an mm.Sampler."
+        )
+    return _run_in_one_call(request, plan)
 
 
 def _is_short(request: "_Request", plan: _loop.Plan) -> bool:
@@ -143,7 +178,7 @@ class _Request(NamedTuple):
     players: PyTree
     solver: AbstractSolver | None
     metric: AbstractMetric | None
-    data: PyTree
+    source: AbstractSource
     tol: Array | None
     state: PyTree
 
@@ -154,10 +189,16 @@ def _run_in_one_call(request: _Request, plan: _loop.Plan) -> Solution:
     return _reported(problem, _loop.run(problem, start, plan), reason)
 
 
-def _run_in_several_calls(request: _Request, plan: _loop.Plan, deadline: float) -> Solution:
+def _run_in_several_calls(
+    request: _Request, plan: _loop.Plan, crew: Crew, keeper: Keeper | None
+) -> Solution:
     made, outcome, reason = _begun(request, plan)
-    problem = _loop.Problem(request.game, made.solver, made.metric, request.data, made.tol)
-    return _reported(problem, drive(problem, outcome, plan, deadline), reason)
+    problem = _loop.Problem(request.game, made.solver, made.metric, made.source, made.tol)
+    if keeper is not None:
+        outcome = keeper.restored(outcome, plan)
+    if crew.feed is not None:
+        crew.feed.skip(int(outcome.now.progress.steps - outcome.first_step))
+    return _reported(problem, drive(problem, outcome, plan, crew), reason)
 
 
 class _Made(NamedTuple):
@@ -165,6 +206,7 @@ class _Made(NamedTuple):
 
     solver: AbstractSolver
     metric: AbstractMetric
+    source: AbstractSource
     tol: Array
 
 
@@ -174,13 +216,15 @@ def _begun(request: _Request, plan: _loop.Plan) -> tuple[_Made, _loop.Outcome, s
     outcome = _loop.begin(problem, start, plan)
     # Copied, because the next call writes where these arrays are: they must not be the user's.
     outcome = jax.tree.map(lambda leaf: jnp.copy(leaf) if eqx.is_array(leaf) else leaf, outcome)
-    return _Made(problem.solver, problem.metric, problem.tol), outcome, reason
+    made = _Made(problem.solver, problem.metric, problem.source, problem.tol)
+    return made, outcome, reason
 
 
 def _prepared(request: _Request) -> tuple[_loop.Problem, _loop.Progress, str | None]:
     """The problem with its defaults, which are compiled in and not made anew for every call; where
     it starts; and why its solver was chosen."""
-    game, players, data = request.game, request.players, request.data
+    game, players, source = request.game, request.players, request.source.ready()
+    data = source.seen()
     metric = NaturalResidual() if request.metric is None else request.metric
     check_fits(game, players, data)
     metric.check(game, players)
@@ -189,7 +233,7 @@ def _prepared(request: _Request) -> tuple[_loop.Problem, _loop.Progress, str | N
     else:
         solver, reason = request.solver, None
         solver.check(game, players, data)
-    problem = _loop.Problem(game, solver, metric, data, _tolerance(request.tol, players))
+    problem = _loop.Problem(game, solver, metric, source, _tolerance(request.tol, players))
     if request.state is None:
         return problem, problem.start(game.project(players)), reason
     return problem, _resumed(problem, players, request.state), reason
@@ -211,6 +255,55 @@ def _reported(problem: _loop.Problem, outcome: _loop.Outcome, reason: str | None
         reason=reason,
         metric=type(problem.metric).__name__,
     )
+
+
+def _source_of(
+    data: Any, key: Any, solver: AbstractSolver | None
+) -> tuple[AbstractSource, Feed | None]:
+    """Where the data come from, and who feeds them from the host."""
+    if key is not None and not _is_key(key):
+        raise GameError(f"key is {key!r}: expected a key such as jax.random.key(0).")
+    if not isinstance(data, Sampler) and not is_iterable(data):
+        if key is not None:
+            raise GameError(
+                "key is given, and nothing draws: data are fixed. Give data=mm.Sampler(sample), "
+                "or put the key into data."
+            )
+        return Fixed(_tree.floats_as_arrays(data)), None
+    if solver is None or solver.chooses_step_size:
+        name = "the default solver" if solver is None else _name(solver)
+        raise GameError(
+            f"data are sampled, and {name} finds its step size by comparing what batch after batch "
+            "makes incomparable: choose a solver with a step size or an optimizer, such as "
+            "mm.ExtraGradient(optax.adam(1e-3, b1=0.5)) or mm.Averaged(mm.ExtraGradient(0.01))."
+        )
+    if isinstance(data, Sampler):
+        if key is None:
+            raise GameError("data are a Sampler, which needs a key: give key=jax.random.key(0).")
+        return Drawn(data, key, solver.batches_per_step), None
+    feed = Feed(data, solver.batches_per_step)
+    return Fed(None, jax.tree.map(_tree.as_array, feed.first), key, solver.batches_per_step), feed
+
+
+def _is_key(key: Any) -> bool:
+    if not eqx.is_array(key):
+        return False
+    return jnp.issubdtype(key.dtype, jax.dtypes.prng_key) or (
+        key.dtype == jnp.uint32 and key.ndim == 1
+    )
+
+
+def _keeper(checkpoint: Any, request: "_Request", plan: _loop.Plan) -> Keeper:
+    if isinstance(checkpoint, (str, os.PathLike)):
+        checkpoint = Checkpoint(checkpoint)
+    if not isinstance(checkpoint, Checkpoint):
+        raise GameError(
+            f'checkpoint is {checkpoint!r}: expected a folder, such as "runs/first", or an '
+            "mm.Checkpoint(folder, every=1000)."
+        )
+    # A run with more steps is the same run, and so is one with batches in another order.
+    same = request._replace(source=request.source.identity()), plan._replace(max_steps=0)
+    return Keeper(checkpoint, same)
 
 
 def _resumed(problem: _loop.Problem, players: PyTree, state: Any) -> _loop.Progress:

@@ -8,18 +8,19 @@ import minimax
 ROOT = pathlib.Path(minimax.__file__).parents[1]
 # From the ground up: a module imports only what stands on an earlier line, so there is no cycle.
 FLOORS = """_errors _polynomial _interrupt
-    _tree
+    _tree _store
     _rounding
     _step_size
-    _roles _players _constraints
+    _roles _players _constraints _sampler _feed
     _game
     _optimizers _moments _structure _check plot
     _check_game _stability
-    _transforms _metrics _solvers
+    _transforms _metrics _solvers _source
     _solution _example _choose _evidence
     _certify
     _loop
-    _drive
+    _watch
+    _checkpoint _drive
     _solve
     __init__
     _cli testing

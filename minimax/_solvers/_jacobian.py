@@ -42,8 +42,9 @@ def check_free(
     """Raises `GameError` where a player of `method` has a constraint."""
     for each in game.variables_of(players):
         if each.constraint is not None:
+            constraint = type(each.constraint).__name__
             raise GameError(
-                f"{method} is for free players; {each.place} has the constraint "
-                f"{type(each.constraint).__name__}. On sets its direction is not zero at a solution, so a "
-                f"projection would rest elsewhere: take {instead}."
+                f"{method} is for free players; {each.place} has the constraint {constraint}. On "
+                "sets its direction is not zero at a solution, so a projection would rest "
+                f"elsewhere: take {instead}."
             )

@@ -21,6 +21,10 @@ class AbstractWrapper(AbstractSolver):
     solver: eqx.AbstractVar[AbstractSolver]
 
     @property
+    def batches_per_step(self) -> int:
+        return self.solver.batches_per_step
+
+    @property
     def chooses_step_size(self) -> bool:
         return self.solver.chooses_step_size
 

@@ -53,6 +53,12 @@ class AbstractSolver(eqx.Module):
         return state
 
     @property
+    def batches_per_step(self) -> int:
+        """How many batches a step takes where data are sampled: more than one come as
+        `IndependentBatches`."""
+        return 1
+
+    @property
     def chooses_step_size(self) -> bool:
         """Whether the method itself shortens steps that are too long: players who run away under
         it have nowhere to stay."""

@@ -9,6 +9,7 @@ from minimax import _tree
 from minimax._game import AbstractGame
 from minimax._moments import Moments, carry_over, check_moments
 from minimax._optimizers import Optimizer, as_optimizer, per_player
+from minimax._sampler import Samples, batch_of_each, check_samples
 from minimax._solvers._optimized import AbstractOptimizedSolver
 
 
@@ -30,6 +31,10 @@ class ExtraGradient(AbstractOptimizedSolver):
     - `moments`: what the look ahead leaves in the optimizer's memory. "shared" (ExtraAdam as
       published): moments and their count advance in both halves. "discarded": they advance in the
       second half only. Without memory, as for a plain step size, both are the same.
+    - `samples`: where data are sampled, "same": both halves of a step see one batch; "independent":
+      each has a batch of its own. With the same batch a step is one of extragradient on the batch's
+      own game, whose rotation it damps; with independent ones the noise of the look ahead is left,
+      and a bilinear game needs a look ahead much longer than the step (Hsieh et al. 2020).
 
     ```python
     >>> import minimax as mm
@@ -41,14 +46,22 @@ class ExtraGradient(AbstractOptimizedSolver):
 
     Source: Korpelevich, "The extragradient method for finding saddle points and other problems"
     (1976); ExtraAdam: Gidel et al., "A variational inequality perspective on generative
-    adversarial networks", ICLR 2019, arXiv:1802.10551, algorithm 4.
+    adversarial networks", ICLR 2019, arXiv:1802.10551, algorithm 4; sampled data: Hsieh, Iutzeler,
+    Malick and Mertikopoulos, "Explore aggressively, update conservatively", NeurIPS 2020,
+    arXiv:2003.10162.
     """
 
     optimizer: PyTree[Optimizer] = eqx.field(converter=as_optimizer)
     moments: Moments = eqx.field(default="shared", static=True)
+    samples: Samples = eqx.field(default="same", static=True)
 
     def __check_init__(self) -> None:
         check_moments(self.moments)
+        check_samples(self.samples)
+
+    @property
+    def batches_per_step(self) -> int:
+        return 2 if self.samples == "independent" else 1
 
     def init(self, game: AbstractGame, players: PyTree, data: PyTree = None) -> PyTree:
         del data
@@ -58,10 +71,11 @@ class ExtraGradient(AbstractOptimizedSolver):
         self, game: AbstractGame, players: PyTree, state: PyTree, data: PyTree = None
     ) -> tuple[PyTree, PyTree]:
         move = per_player(self.optimizer, game.roles)
-        update, ahead = move.update(game.gradient(players, data), state, players)
+        here, there = batch_of_each(data, 2)
+        update, ahead = move.update(game.gradient(players, here), state, players)
         midpoint = game.project(_tree.add(players, update))
         state = carry_over(self.moments, state, ahead)
-        update, state = move.update(game.gradient(midpoint, data), state, midpoint)
+        update, state = move.update(game.gradient(midpoint, there), state, midpoint)
         return game.project(_tree.add(players, update)), state
 
     def evaluations(self, steps: Int[Array, ""], state: PyTree) -> Int[Array, ""]:

@@ -1,0 +1,123 @@
+"""Where the data of a run come from: fixed, drawn inside the loop, or fed from the host."""
+
+import abc
+from typing import final
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Int, PRNGKeyArray, PyTree
+
+from minimax._sampler import IndependentBatches, Sampler
+
+
+class AbstractSource(eqx.Module):
+    """The data of every step, and those of every look.
+
+    A scan over steps goes along a `stream`; `batch` makes the data of a step from its item there.
+    """
+
+    @abc.abstractmethod
+    def ready(self) -> "AbstractSource":
+        """This source with all that stays the same during a run, inside the compiled program."""
+
+    def identity(self) -> PyTree:
+        """What makes a run with this source another run."""
+        return self
+
+    @abc.abstractmethod
+    def seen(self) -> PyTree:
+        """The data at looks: the same at all of them, so that what falls is the residual."""
+
+    @abc.abstractmethod
+    def stream(self, first: Int[Array, ""], length: int) -> PyTree:
+        """The items of `length` steps, of which the first is step `first`."""
+
+    @abc.abstractmethod
+    def batch(self, item: PyTree) -> PyTree:
+        """The data of a step."""
+
+
+@final
+class Fixed(AbstractSource):
+    """The same data at every step."""
+
+    data: PyTree
+
+    def ready(self) -> "Fixed":
+        return self
+
+    def seen(self) -> PyTree:
+        return self.data
+
+    def stream(self, first: Int[Array, ""], length: int) -> PyTree:
+        del first, length
+
+    def batch(self, item: PyTree) -> PyTree:
+        del item
+        return self.data
+
+
+@final
+class Drawn(AbstractSource):
+    """Batches from a sampler, `per_step` for every step. A key is used once: those of steps come
+    from one half of `key`, that of the looks is the other half."""
+
+    sampler: Sampler
+    key: PRNGKeyArray
+    per_step: int = eqx.field(static=True)
+    looked_at: PyTree = None
+
+    def ready(self) -> "Drawn":
+        _, key = jax.random.split(self.key)
+        return Drawn(self.sampler, self.key, self.per_step, self.sampler.sample(key))
+
+    def seen(self) -> PyTree:
+        return self.looked_at
+
+    def stream(self, first: Int[Array, ""], length: int) -> PyTree:
+        return first + jnp.arange(length, dtype=first.dtype)
+
+    def batch(self, item: PyTree) -> PyTree:
+        of_steps, _ = jax.random.split(self.key)
+        key = jax.random.fold_in(of_steps, item)
+        if self.per_step == 1:
+            return self.sampler.sample(key)
+        keys = jax.random.split(key, self.per_step)
+        return IndependentBatches(jax.lax.map(self.sampler.sample, keys))
+
+
+@final
+class Fed(AbstractSource):
+    """Batches that the host has collected for the steps of one call: on the first axis of every
+    array there is one for each step, and on the second `per_step` of them, where that is not 1.
+
+    With a `key` the data are pairs of a batch and a key of its own.
+    """
+
+    batches: PyTree
+    first: PyTree
+    key: PRNGKeyArray | None
+    per_step: int = eqx.field(static=True)
+
+    def ready(self) -> "Fed":
+        return self
+
+    def identity(self) -> PyTree:
+        return self.key
+
+    def seen(self) -> PyTree:
+        if self.key is None:
+            return self.first
+        return self.first, jax.random.split(self.key)[1]
+
+    def stream(self, first: Int[Array, ""], length: int) -> PyTree:
+        steps = first + jnp.arange(length, dtype=first.dtype)
+        return self.batches, None if self.key is None else steps
+
+    def batch(self, item: PyTree) -> PyTree:
+        batch, step = item
+        if self.key is not None:
+            key = jax.random.fold_in(jax.random.split(self.key)[0], step)
+            batch = batch, key if self.per_step == 1 else jax.random.split(key, self.per_step)
+        return batch if self.per_step == 1 else IndependentBatches(batch)
