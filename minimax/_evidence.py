@@ -131,7 +131,7 @@ class Evidence(NamedTuple):
         the steps of a method for monotone games tend to a vector that is not zero."""
         last, looks = self.last, self.looks - self.marked_at
         leaves = last.is_straight & (self.distance >= self.farthest)
-        leaves = leaves & ~self.returned & ~last.returned
+        leaves = leaves & ~self.returned & ~last.returned & (size >= _tree.largest(self.mark))
         as_fast = _is_near(last.speed, last.speed_before) & _is_near(
             self.distance, last.speed * looks
         )

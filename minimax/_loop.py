@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Int, PyTree
 
 from minimax import _tree
+from minimax._constraints.base import AbstractCompactSet
 from minimax._evidence import Evidence
 from minimax._game import AbstractGame
 from minimax._metrics.base import AbstractMetric
@@ -76,6 +77,11 @@ class Problem(eqx.Module):
         players, state = _scan(step, (progress.players, progress.state), stream, length)
         state = self.solver.refine(self.game, players, state, self.source.seen())
         return Progress(players, state, progress.steps + length)
+
+    def can_leave(self, progress: Progress) -> bool:
+        """Whether there is a way to infinity for any player."""
+        variables = self.game.variables_of(progress.players)
+        return not all(isinstance(each.constraint, AbstractCompactSet) for each in variables)
 
     def output(self, progress: Progress) -> PyTree:
         """The players to report."""
@@ -212,15 +218,16 @@ class _Loop(NamedTuple):
         over = progress.steps - outcome.first_step >= self.plan.max_steps
         # With a tolerance of zero all steps are wanted, and no verdict on them.
         told = over & (self.problem.tol > 0)
-        tunes = self.problem.solver.chooses_step_size
+        tunes, can_leave = self.problem.solver.chooses_step_size, self.problem.can_leave(progress)
         lost = told & far & tunes & ~evidence.is_deep(first_residual)
+        drifts = (worse | told) & evidence.is_drift(now.size, first_size)
         status = _first_that_holds(
             (~finite | jnp.isnan(now.residual), Status.nonfinite),
             (now.residual <= self.problem.tol, Status.converged),
-            (lost, Status.unbounded),
+            (lost & can_leave, Status.unbounded),
             (told & evidence.is_at_floor(first_residual), Status.stalled),
-            ((worse | told) & evidence.is_drift(now.size, first_size), Status.unbounded),
-            (worse, Status.unbounded if tunes else Status.diverged),
+            (drifts & can_leave, Status.unbounded),
+            (worse & (can_leave | (not tunes)), Status.unbounded if tunes else Status.diverged),
             (told & evidence.is_cycle(), Status.cycling),
             (over, Status.max_steps),
         )

@@ -111,7 +111,9 @@ def test_one_key_is_one_run_to_the_bit():
 @pytest.mark.parametrize("solver", [EG, BOTH, mm.Averaged(EG)], ids=["one", "two", "averaged"])
 def test_a_resumed_run_is_the_whole_run(solver):
     half = solve(solver=solver, max_steps=60)
-    assert_equal(solve(solver=solver, max_steps=60, state=half.state).state, solve(solver=solver).state)
+    assert_equal(
+        solve(solver=solver, max_steps=60, state=half.state).state, solve(solver=solver).state
+    )
 
 
 def test_a_batch_of_keys_is_a_batch_of_runs():

@@ -183,3 +183,12 @@ def test_a_solution_far_away_is_no_drift(name):
 )
 def test_what_falls_by_less_than_a_hundredth_is_slow(game, solver, steps):
     assert solve(game, solver, max_steps=steps, tol=1e-6).status == "max_steps"
+
+
+def test_players_who_cannot_leave_are_not_told_to_run_away():
+    """A solution far from the start, in boxes: the way there is straight, and it has an end. And a
+    way back from an overshoot is straight, too."""
+    box = mm.Game(lambda p: 1e-3 * p[0] * p[1] + p[0] - 30 * p[1], constraints=mm.Box(-1e5, 1e5))
+    assert mm.solve(box, (1.0, 1.0), mm.ExtraGradient(0.5)).status == "max_steps"
+    ray = mm.Game(lambda p: p[0] + p[1] * (1e4 - p[0]), constraints=mm.NonNegative())
+    assert mm.solve(ray, (0.0, 0.0), mm.AdaptiveExtraGradient()).status == "max_steps"

@@ -65,7 +65,9 @@ def test_what_happens_does_not_depend_on_how_many_looks_a_call_has():
     """A clock that stands still makes calls as long as may be; one that jumps makes one look a
     call."""
     plan = _loop.Plan(max_steps=330, check_every=10, record=30)
-    problem = _loop.Problem(GAME, mm.ExtraGradient(0.01), mm.NaturalResidual(), Fixed(M), jnp.array(1e-9))
+    problem = _loop.Problem(
+        GAME, mm.ExtraGradient(0.01), mm.NaturalResidual(), Fixed(M), jnp.array(1e-9)
+    )
 
     def run(clock):
         outcome = _loop.begin(problem, problem.start(start()), plan)

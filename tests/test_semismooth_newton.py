@@ -237,7 +237,7 @@ class Rotating(mm.AbstractGame):
 
 
 def test_the_inner_solver_runs_as_alone():
-    """Its iterates are the same bits; what an attempt reports has no residual to speak of."""
+    """Its iterates are the same bits; what is reported is never worse, and at times a solution."""
     game, inner = Rotating(), mm.ExtraGradient(0.05)
     wrapped = mm.SemismoothNewton(inner)
     residual = jax.vmap(lambda z: mm.NaturalResidual()(game, z))
@@ -250,8 +250,8 @@ def test_the_inner_solver_runs_as_alone():
         ):
             np.testing.assert_array_equal(ours, theirs)
         ours, theirs = residual(outputs(game, start, wrapped, 60)), residual(alone)
-        assert np.all((ours == theirs) | (ours <= 1e-13))
-        better += int(np.sum(ours < 1e-3 * theirs))
+        assert np.all(ours <= theirs * (1 + 1e-12) + 1e-15)
+        better += int(np.sum((ours <= 1e-13) & (ours < 1e-3 * theirs)))
     assert better > 0
 
 
@@ -290,3 +290,19 @@ def test_numbers_outside_their_ranges_are_refused(wrong, message):
     with pytest.raises(mm.GameError) as error:
         mm.SemismoothNewton(**wrong)
     assert str(error.value) == message
+
+
+def test_what_the_solver_inside_finds_is_not_lost():
+    """In single precision an attempt may end where rounding ends for it, in a point that is worse
+    than what the solver inside comes to: then that is reported."""
+    half = jnp.asarray([0.5, 0.5], "float32")
+    game = mm.Game(lambda p, A: p[0] @ A @ p[1], constraints=mm.Simplex())
+    rng = np.random.default_rng(0)
+    matrices = jnp.asarray(60 * rng.normal(size=(40, 2, 2)), "float32")
+    run = jax.jit(jax.vmap(lambda A: mm.solve(game, (half, half), data=A)))
+    assert np.all(run(matrices).success)
+    ray = mm.Game(lambda p, d: d[0] * p[0] + p[1] * (d[1] - p[0]), constraints=mm.NonNegative())
+    data = jnp.asarray([1e-3, 1e3], "float32")
+    zero = (jnp.zeros((), "float32"),) * 2
+    far = mm.solve(ray, zero, data=data, max_steps=50_000)
+    assert far.success and abs(far.players[0] - 1000) < 0.1

@@ -1,6 +1,6 @@
 # Traces are asked for where they are looked at.
 # pyright: reportOptionalMemberAccess=false
-"""Who watches a run: callbacks, progress and checkpoints, which outlive whoever kills the process."""
+"""Who watches a run: callbacks, progress, and checkpoints, which outlive a process."""
 
 import builtins
 import pathlib
@@ -17,14 +17,21 @@ import pytest
 import minimax as mm
 from minimax import _store
 
-GAME = mm.Game(lambda p, d: (p["x"] - d) @ p["y"] + 0.1 * (p["x"] @ p["x"]), {"x": "min", "y": "max"})
+GAME = mm.Game(
+    lambda p, d: (p["x"] - d) @ p["y"] + 0.1 * (p["x"] @ p["x"]), {"x": "min", "y": "max"}
+)
 NORMAL = mm.Sampler(lambda key: jax.random.normal(key, (2,)))
 SOLVER = mm.Averaged(mm.ExtraGradient(optax.adam(1e-2, b1=0.5)))
 
 
 def solve(**options):
     players = {"x": jnp.ones(2), "y": jnp.ones(2)}
-    options = {"data": NORMAL, "key": jax.random.key(3), "max_steps": 400, "check_every": 20} | options
+    options = {
+        "data": NORMAL,
+        "key": jax.random.key(3),
+        "max_steps": 400,
+        "check_every": 20,
+    } | options
     return mm.solve(GAME, players, SOLVER, **options)
 
 
@@ -131,7 +138,10 @@ def test_what_is_written_is_what_is_read(tmp_path):
     _store.write(tmp_path / "file", ODD, {"note": [1, None]})
     stored = _store.read(tmp_path / "file")
     assert stored.note == {"note": [1, None]}
-    blank = jax.tree.map(lambda leaf: leaf, ODD) | {"scalar": jnp.int32(0), "key": jax.random.key(0)}
+    blank = jax.tree.map(lambda leaf: leaf, ODD) | {
+        "scalar": jnp.int32(0),
+        "key": jax.random.key(0),
+    }
     assert_equal(
         {k: v for k, v in _store.filled(blank, stored, "it").items() if k != "function"},
         {k: v for k, v in ODD.items() if k != "function"},
@@ -310,7 +320,8 @@ def run(folder, lines):
     )
     assert process.stdout is not None
     line = ""
-    for count, line in enumerate(process.stdout, 1):
+    for count, text in enumerate(process.stdout, 1):
+        line = text
         if count == lines:
             process.send_signal(signal.SIGKILL)
             break

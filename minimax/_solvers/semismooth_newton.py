@@ -13,7 +13,7 @@ from minimax import _tree
 from minimax._errors import GameError
 from minimax._game import AbstractGame
 from minimax._solvers._gmres import gmres
-from minimax._solvers._wrapper import AbstractWrapper
+from minimax._solvers._wrapper import AbstractWrapper, residual
 from minimax._solvers.adaptive_extra_gradient import AdaptiveExtraGradient
 from minimax._solvers.base import AbstractSolver
 from minimax._step_size import as_step_size
@@ -32,19 +32,23 @@ _MOST_ROUNDING = 1e-2
 like a solution."""
 _EXACT = 0.1
 """How much of a proximal step may be missing."""
+_SLOW = 0.5
+"""How much less far the next proximal step must go, for its length, to be worth another."""
 _SHORTEST = 1 / 8
 """The least part of a Newton step that is tried."""
 
 
 class SemismoothNewtonState(NamedTuple):
-    """`inner`: the state of the inner solver; `found`: the players that the last attempt ended at,
-    and `solved`: whether in a solution; `due`: the evaluations of the inner solver at which the
-    next attempt begins; `steps`: how many have been made; `spent`: evaluations besides those of the
-    inner solver; `attempts`: how many."""
+    """`inner`: the state of the inner solver; `found`: the best players that an attempt ended at,
+    and `residual`: the natural residual there; `leads`: whether that is less than where the inner
+    solver is; `due`: the evaluations of the inner solver at which the next attempt begins; `steps`:
+    how many have been made; `spent`: evaluations besides those of the inner solver; `attempts`: how
+    many."""
 
     inner: PyTree
     found: PyTree
-    solved: Bool[Array, ""]
+    residual: Float[Array, ""]
+    leads: Bool[Array, ""]
     due: Int[Array, ""]
     steps: Int[Array, ""]
     spent: Int[Array, ""]
@@ -70,7 +74,8 @@ class _Search(NamedTuple):
     `start`: where the search for it began; `here`: where it is; `residual`: |R| there, infinite
     where that is not known yet; `direction`: of Newton's step from there; `part`: what to try of
     it; `tries`: how many such steps; `goes_on`: whether there is more to a proximal step than
-    rounding; `looks`: at how many points, for all proximal steps; `spent`: evaluations."""
+    rounding; `pace`: how far the last one went, for its length; `looks`: at how many points, for
+    all proximal steps; `spent`: evaluations."""
 
     centre: Float[Array, " n"]
     step_size: Float[Array, ""]
@@ -81,6 +86,7 @@ class _Search(NamedTuple):
     part: Float[Array, ""]
     tries: Int[Array, ""]
     goes_on: Bool[Array, ""]
+    pace: Float[Array, ""]
     looks: Int[Array, ""]
     spent: Int[Array, ""]
 
@@ -108,8 +114,9 @@ class SemismoothNewton(AbstractWrapper):
     alone; where R is piecewise affine, as on polyhedra with affine F, one that finds it does so
     exactly.
 
-    Where a proximal step is no more than rounding its end is reported from then on, and there are
-    no more attempts.
+    An attempt ends where a proximal step is no more than rounding. What is reported from then on is
+    the best end of an attempt, or what the solver inside reports, wherever the natural residual is
+    less.
 
     The first attempt begins once the solver inside has made 10 evaluations per dimension, and the
     next one once it has made twice as many as at the last. Where F is proved to be affine and has
@@ -166,7 +173,8 @@ class SemismoothNewton(AbstractWrapper):
         return SemismoothNewtonState(
             inner=self.solver.init(game, players, data),
             found=found,
-            solved=jnp.asarray(False),
+            residual=jnp.full((), jnp.inf, _tree.norm(found).dtype),
+            leads=jnp.asarray(False),
             due=jnp.full((), _DEAR * min(dimensions, self.size), int),
             steps=jnp.zeros((), int),
             spent=jnp.zeros((), int),
@@ -193,12 +201,16 @@ class SemismoothNewton(AbstractWrapper):
         inner = self.solver.refine(game, players, state.inner, data)
         here = self.solver.output(players, inner)
         made = self.solver.evaluations(state.steps, inner)
-        # A loop of at most one pass, and not a branch, of which `vmap` would take both.
-        _, ours = jax.lax.while_loop(
-            lambda carry: carry[0],
-            lambda carry: (jnp.asarray(False), self._attempt(game, here, carry[1], made, data)),
-            ((made >= state.due) & ~state.solved, state._replace(inner=None)),
-        )
+
+        def attempted(ours: SemismoothNewtonState) -> SemismoothNewtonState:
+            return self._attempt(game, here, ours, made, data)
+
+        def compared(ours: SemismoothNewtonState) -> SemismoothNewtonState:
+            leads = ours.residual < residual(game, here, data)
+            return ours._replace(leads=leads, spent=ours.spent + 1)
+
+        ours = _if(made >= state.due, attempted, state._replace(inner=None))
+        ours = _if(jnp.isfinite(ours.residual), compared, ours)
         return ours._replace(inner=inner)
 
     def evaluations(self, steps: Int[Array, ""], state: SemismoothNewtonState) -> Int[Array, ""]:
@@ -207,7 +219,7 @@ class SemismoothNewton(AbstractWrapper):
     def output(self, players: PyTree, state: SemismoothNewtonState) -> PyTree:
         reported = self.solver.output(players, state.inner)
         found = eqx.combine(state.found, reported)
-        return _tree.where(state.solved, found, reported)
+        return _tree.where(state.leads, found, reported)
 
     def stats(self, state: SemismoothNewtonState) -> dict[str, Array]:
         return self.solver.stats(state.inner) | {"newton_attempts": state.attempts}
@@ -235,13 +247,14 @@ class SemismoothNewton(AbstractWrapper):
             lambda at: self._look(problem, at),
             self._begin(start, spent),
         )
-        found, residual = _projected_step(problem, end.centre)
-        _, residual_before = _projected_step(problem, start)
+        found = unravel(_after_short_step(problem, end.centre).astype(vector.dtype))
+        reached = residual(game, eqx.combine(found, players), data)
+        better = reached < state.residual
         return state._replace(
-            found=unravel(found.astype(vector.dtype)),
-            solved=~end.goes_on & (residual <= residual_before),
+            found=_tree.where(better, found, state.found),
+            residual=jnp.where(better, reached, state.residual),
             due=2 * made,
-            spent=state.spent + end.spent + 2 * problem.cost,
+            spent=state.spent + end.spent + problem.cost + 1,
             attempts=state.attempts + 1,
         )
 
@@ -293,6 +306,7 @@ class SemismoothNewton(AbstractWrapper):
             part=jnp.ones_like(unknown),
             tries=zero,
             goes_on=jnp.asarray(True),
+            pace=unknown,
             looks=zero,
             spent=zero + spent,
         )
@@ -327,6 +341,10 @@ class SemismoothNewton(AbstractWrapper):
             direction, _, products = gmres(product, -back, self.size, _EXACT / 10)
             return direction, products
 
+        # A step that is nothing because it is short says nothing; and what is no more than rounding
+        # may be, goes on while it helps.
+        pace = moved / c
+        ends = (moved <= rounding) & (length <= c * terms) & (pace >= _SLOW * at.pace)
         nothing = jnp.zeros_like(z), jnp.zeros((), int)
         direction, spent = jax.lax.cond(turns, newton, lambda: nothing)
         return _Search(
@@ -338,22 +356,34 @@ class SemismoothNewton(AbstractWrapper):
             direction=jnp.where(helps, direction, at.direction),
             part=jnp.where(helps, 1, at.part / 2),
             tries=jnp.where(found | gives_up, 0, at.tries + turns),
-            # A step that is nothing because it is short says nothing.
-            goes_on=~(found & (moved <= rounding) & (length <= c * terms)),
+            goes_on=~(found & ends),
+            pace=jnp.where(found, pace, at.pace),
             looks=at.looks + 1,
             spent=at.spent + problem.cost + spent,
         )
 
 
-def _projected_step(
-    problem: _Problem, z: Float[Array, " n"]
-) -> tuple[Float[Array, " n"], Float[Array, ""]]:
-    """Where a short step P(z - c F(z)) leads, and how far. What a solution has on its boundary it
-    has exactly: zeros of a sparse one are zeros, and not 1e-26."""
+def _if(
+    condition: Array,
+    change: Callable[[SemismoothNewtonState], SemismoothNewtonState],
+    state: SemismoothNewtonState,
+) -> SemismoothNewtonState:
+    """`change(state)` where the condition holds: a loop of at most one pass, and not a branch, of
+    which `vmap` would take both."""
+    _, state = jax.lax.while_loop(
+        lambda carry: carry[0],
+        lambda carry: (jnp.asarray(False), change(carry[1])),
+        (condition, state),
+    )
+    return state
+
+
+def _after_short_step(problem: _Problem, z: Float[Array, " n"]) -> Float[Array, " n"]:
+    """Where a short step P(z - c F(z)) leads. What a solution has on its boundary it has exactly:
+    zeros of a sparse one are zeros, and not 1e-26."""
     z = problem.project(z)
     short = 1 / jnp.where(problem.steepness > 0, problem.steepness, 1)
-    change = problem.natural_map(z, problem.operator(z), short)
-    return z - change, jnp.linalg.norm(change)
+    return z - problem.natural_map(z, problem.operator(z), short)
 
 
 def example() -> SemismoothNewton:
