@@ -58,7 +58,7 @@ def _run(arguments: list[str]) -> int:
     example = load_example(request.file, request.example)
     metric = mm.NaturalResidual() if example.metric is None else example.metric
     with blamed_on(request.file):
-        check_fits(example.game, example.players)
+        check_fits(example.game, example.players, example.batch())
         report.distance(example.players, example.solution)  # raises where it will not fit
         solver = choose_solver(example, options.solver, options.step_size)
         report.show_problem(example, solver)
@@ -68,6 +68,8 @@ def _run(arguments: list[str]) -> int:
                 example.game,
                 example.players,
                 solver,
+                data=example.data,
+                key=example.key,
                 max_steps=options.max_steps,
                 tol=options.tol,
                 time_limit=options.time_limit,
@@ -76,7 +78,7 @@ def _run(arguments: list[str]) -> int:
             )
         seconds = time.perf_counter() - began
         distance = report.distance(solution.players, example.solution)
-        certificate = report.certificate(example.game, solution.players)
+        certificate = report.certificate(example, solution.players)
         report.show_solution(solution, metric, certificate, distance, seconds)
         summary = {} if example.summary is None else example.summary(solution.players)
         report.show_summary(summary)
@@ -84,7 +86,8 @@ def _run(arguments: list[str]) -> int:
         outputs.write_json(options.json, example.game, solution, certificate, distance, summary)
     if options.plot is not None:
         outputs.write_plot(options.plot, solution)
-    return 0 if solution.success else 1
+    made_all_steps = example.is_sampled and options.tol is None and solution.status == "max_steps"
+    return 0 if solution.success or made_all_steps else 1
 
 
 if __name__ == "__main__":

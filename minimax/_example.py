@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from jaxtyping import PyTree
+from jaxtyping import PRNGKeyArray, PyTree
 
 from minimax._game import AbstractGame
 from minimax._metrics.base import AbstractMetric
+from minimax._sampler import Sampler
 from minimax._solvers.base import AbstractSolver
 
 
@@ -20,6 +21,7 @@ class Example(NamedTuple):
     - `solver`, `metric`: ones that suit the game; `None` leaves the choice to `solve`.
     - `summary`: what players mean in the game's own words, by name: a number, a text, or a table
       `{row: {column: number}}`.
+    - `data`, `key`: what `solve` is given under these names: fixed data, or a `Sampler` and a key.
     """
 
     game: AbstractGame
@@ -28,3 +30,17 @@ class Example(NamedTuple):
     solver: AbstractSolver | None = None
     metric: AbstractMetric | None = None
     summary: Callable[[PyTree], dict[str, Any]] | None = None
+    data: Any = None
+    key: PRNGKeyArray | None = None
+
+    @property
+    def is_sampled(self) -> bool:
+        """Whether every step sees other data."""
+        return isinstance(self.data, Sampler)
+
+    def batch(self) -> PyTree:
+        """Data that the payoff takes: the fixed ones, or a batch."""
+        if not isinstance(self.data, Sampler):
+            return self.data
+        assert self.key is not None, "an example with a Sampler needs a key"
+        return self.data.sample(self.key)

@@ -60,13 +60,15 @@ def show_solution(
         _show("distance", f"{distance:.3g} from the known solution")
 
 
-def certificate(game: mm.AbstractGame, players: PyTree) -> mm.Certificate | None:
+def certificate(example: mm.Example, players: PyTree) -> mm.Certificate | None:
     """Bounds on what the players could still gain; `None` where a free player or an unbounded set
-    leaves none to be found."""
+    leaves none to be found, and where a batch would be all that they are about."""
+    game = example.game
     bounded = (mm.AbstractCompactSet, mm.AbstractRegularizer)
-    if not all(isinstance(each.constraint, bounded) for each in game.variables_of(players)):
+    variables = game.variables_of(players)
+    if example.is_sampled or not all(isinstance(each.constraint, bounded) for each in variables):
         return None
-    return mm.certify(game, players)
+    return mm.certify(game, players, example.batch())
 
 
 def show_summary(summary: Any) -> None:

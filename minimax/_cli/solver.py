@@ -40,14 +40,14 @@ def choose_solver(
     if field is None or (step_size is None and not _is_required(field)):
         return solver()
     if step_size is None:
-        step_size = default_step_size(example.game, example.players)
+        step_size = default_step_size(example.game, example.players, example.batch())
     return solver(**{field.name: step_size})
 
 
-def default_step_size(game: mm.AbstractGame, players: PyTree) -> float:
+def default_step_size(game: mm.AbstractGame, players: PyTree, data: PyTree = None) -> float:
     """1/(2L), which is safe for extragradient and optimistic gradient where L is right; 1 where
     the operator does not change at all."""
-    lipschitz = lipschitz_estimate(game, players)
+    lipschitz = lipschitz_estimate(game, players, data)
     if not math.isfinite(lipschitz):
         raise mm.GameError(
             "no step size can be estimated, because the game's Jacobian is not finite at the "
@@ -56,7 +56,9 @@ def default_step_size(game: mm.AbstractGame, players: PyTree) -> float:
     return 0.5 / lipschitz if lipschitz > 0 else 1.0
 
 
-def lipschitz_estimate(game: mm.AbstractGame, players: PyTree, iterations: int = 30) -> float:
+def lipschitz_estimate(
+    game: mm.AbstractGame, players: PyTree, data: PyTree = None, iterations: int = 30
+) -> float:
     r"""An estimate of the Lipschitz constant of the operator, $\|J(z)\|_2$ at these players.
 
     Power iteration on $J^\top J$ with products only. It is an estimate twice over: power iteration
@@ -72,7 +74,7 @@ def lipschitz_estimate(game: mm.AbstractGame, players: PyTree, iterations: int =
 
     @jax.jit
     def estimate(variables: PyTree, direction: PyTree) -> jax.Array:
-        _, multiply = jax.linearize(lambda z: game.operator(eqx.combine(z, rest)), variables)
+        _, multiply = jax.linearize(lambda z: game.operator(eqx.combine(z, rest), data), variables)
         multiply_transposed = jax.linear_transpose(multiply, variables)
 
         def normalised(direction: PyTree) -> PyTree:

@@ -16,8 +16,8 @@ import minimax as mm
 from minimax import _tree
 from minimax._players import as_players
 
-payoffs = eqx.filter_jit(lambda game, players: game.value(players))
-operator = eqx.filter_jit(lambda game, players: game.operator(players))
+payoffs = eqx.filter_jit(lambda game, players, data: game.value(players, data))
+operator = eqx.filter_jit(lambda game, players, data: game.operator(players, data))
 project = eqx.filter_jit(lambda game, players: game.project(players))
 
 
