@@ -7,7 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 import minimax as mm
 
@@ -29,19 +29,25 @@ def payoff(players: Players, data: Batch) -> Float[Array, ""]:
 
 def problem() -> tuple[mm.Game, Players, Batch]:
     """The game, its players at the start, and one batch: noise, and eight points on a circle."""
-    of_generator, of_discriminator, of_noise, of_real = jax.random.split(jax.random.key(0), 4)
+    of_generator, of_discriminator, of_batch = jax.random.split(jax.random.key(0), 3)
     generator = eqx.nn.MLP(2, 2, WIDTH, HIDDEN, key=of_generator)
     discriminator = eqx.nn.MLP(2, "scalar", WIDTH, HIDDEN, key=of_discriminator)
+    return mm.Game(payoff), (generator, discriminator), sample(of_batch)
+
+
+def sample(key: PRNGKeyArray) -> Batch:
+    """A batch."""
+    of_noise, of_real = jax.random.split(key)
     angle = 2 * jnp.pi * jax.random.randint(of_real, (BATCH,), 0, 8) / 8
-    data = (
-        jax.random.normal(of_noise, (BATCH, 2)),
-        jnp.stack([jnp.cos(angle), jnp.sin(angle)], axis=-1),
-    )
-    return mm.Game(payoff), (generator, discriminator), data
+    real = jnp.stack([jnp.cos(angle), jnp.sin(angle)], axis=-1)
+    return jax.random.normal(of_noise, (BATCH, 2)), real
 
 
-def by_hand(start: Players, steps: int) -> tuple[Callable[[PyTree, Batch], PyTree], PyTree]:
-    """ExtraAdam in one compiled scan, and the arrays of the players that it takes."""
+def by_hand(
+    start: Players, steps: int, batch_of: Callable[[PyTree], Batch] | None = None
+) -> tuple[Callable[[PyTree, PyTree], PyTree], PyTree]:
+    """ExtraAdam in one compiled scan, and the arrays of the players that it takes: on one batch,
+    or, where every step draws its own by `batch_of`, on those that follow from a key."""
     arrays, rest = eqx.partition(start, eqx.is_array)
     descend, ascend = optax.adam(LEARNING_RATE, b1=0.5), optax.adam(-LEARNING_RATE, b1=0.5)
 
@@ -52,15 +58,16 @@ def by_hand(start: Players, steps: int) -> tuple[Callable[[PyTree, Batch], PyTre
         return (update_g, update_d), (state_g, state_d)
 
     @jax.jit
-    def train(arrays: PyTree, data: Batch) -> PyTree:
-        def step(carry: tuple[PyTree, Any], _: None) -> tuple[tuple[PyTree, Any], None]:
+    def train(arrays: PyTree, data: PyTree) -> PyTree:
+        def step(carry: tuple[PyTree, Any], count: Array) -> tuple[tuple[PyTree, Any], None]:
             players, states = carry
-            update, states = move(players, states, data)
+            batch = data if batch_of is None else batch_of(jax.random.fold_in(data, count))
+            update, states = move(players, states, batch)
             ahead = optax.apply_updates(players, update)
-            update, states = move(ahead, states, data)
+            update, states = move(ahead, states, batch)
             return (optax.apply_updates(players, update), states), None
 
         states = descend.init(arrays[0]), ascend.init(arrays[1])
-        return jax.lax.scan(step, (arrays, states), None, length=steps)[0][0]
+        return jax.lax.scan(step, (arrays, states), jnp.arange(steps))[0][0]
 
     return train, arrays

@@ -48,9 +48,9 @@ class Duel(NamedTuple):
     speedup: Spread
 
 
-def duel(ours: Program, theirs: Program) -> Duel:
+def duel(ours: Program, theirs: Program, compilations: int = COMPILATIONS) -> Duel:
     """Times both programs in alternation. Compilation and calibration are not timed."""
-    pairs = [pair for _ in range(COMPILATIONS) for pair in _rounds(ours, theirs)]
+    pairs = [pair for _ in range(compilations) for pair in _rounds(ours, theirs)]
     of_ours, of_theirs = (list(side) for side in zip(*pairs, strict=True))
     return Duel(
         ours=Spread.of(of_ours),

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks import batch, first_call, looking, overhead, projection, python_loop
+from benchmarks import batch, first_call, looking, overhead, projection, python_loop, training
 from benchmarks._table import Row, environment, print_rows, save
 
 COMPARISONS = {
@@ -14,6 +14,7 @@ COMPARISONS = {
     "projection": projection,
     "first_call": first_call,
     "batch": batch,
+    "training": training,
 }
 
 

@@ -3,6 +3,7 @@
 """Data that change from step to step: drawn inside the loop, or fed from the host."""
 
 import itertools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -25,12 +26,12 @@ def start():
     return {"x": jnp.zeros(2), "y": jnp.zeros(2)}
 
 
-def solve(data=NORMAL, solver=EG, key=KEY, **options):
+def solve(data: Any = NORMAL, solver: Any = EG, key: Any = KEY, **options):
     options = {"max_steps": 120, "check_every": 10} | options
     return mm.solve(GAME, start(), solver, data=data, key=key, **options)
 
 
-def fed(solver=EG, **options):
+def fed(solver: Any = EG, **options):
     options = {"data": batches(), "key": None} | options
     return solve(solver=solver, **options)
 

@@ -1,0 +1,61 @@
+"""What it costs to train a GAN on mini-batches with `solve`: sampled, fed, watched, kept.
+
+ExtraAdam on the GAN of `_gan`; the batch of every step is new.
+"""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import optax
+
+import minimax as mm
+from benchmarks import _gan
+from benchmarks._table import Row, slower
+from benchmarks._timing import Program, duel
+
+STEPS, CHECK_EVERY = 200, 50
+"""Steps per call, about a second, and between two looks."""
+INTERVAL = 1000
+"""Steps between two checkpoints."""
+
+SAMPLED = "solve with a Sampler"
+
+
+def rows() -> Iterator[Row]:
+    """Against a scan by hand; then what else `solve` does, against `solve` without."""
+    game, players, _ = _gan.problem()
+    sampler, key = mm.Sampler(_gan.sample), jax.random.key(0)
+    solver = mm.ExtraGradient(optax.adam(_gan.LEARNING_RATE, b1=0.5))
+
+    def program(steps: int = STEPS, **options: Any) -> Program:
+        given = {"data": sampler, "key": key, "check_every": CHECK_EVERY} | options
+        return Program(
+            lambda: mm.solve(game, players, solver, max_steps=steps, **given).players, steps
+        )
+
+    train, arrays = _gan.by_hand(players, STEPS, _gan.sample)
+    by_hand = Program(lambda: train(arrays, key), STEPS)
+    yield slower("sampled batches, per step", "lax.scan by hand", duel(program(), by_hand), 1.0)
+    yield slower("batches of the host", SAMPLED, duel(_fed(program), program()), 1.10)
+    watched = program(callback=lambda look: None, progress=True)
+    yield slower("callback and progress", SAMPLED, duel(watched, program()), 1.03)
+    plain = program(INTERVAL)
+    kept = Program(lambda: _kept(program), INTERVAL)
+    what = f"a checkpoint every {INTERVAL} steps"
+    yield slower(what, SAMPLED, duel(kept, plain, compilations=1), 1.05)
+
+
+def _fed(program: Callable[..., Program]) -> Program:
+    """The same batches' worth of numbers, from NumPy arrays that are there already."""
+    draw = jax.jit(jax.vmap(_gan.sample))
+    epoch = jax.device_get(draw(jax.random.split(jax.random.key(1), STEPS)))
+    batches = [jax.tree.map(lambda leaf: leaf[i], epoch) for i in range(STEPS)]  # noqa: B023
+    calls = (program(data=iter(batches), key=None) for _ in iter(int, 1))
+    return Program(lambda: next(calls).call(), STEPS)
+
+
+def _kept(program: Callable[..., Program]) -> Any:
+    with tempfile.TemporaryDirectory() as folder:
+        return program(INTERVAL, checkpoint=mm.Checkpoint(folder, every=INTERVAL)).call()
