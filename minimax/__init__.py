@@ -61,6 +61,7 @@ from minimax._solvers.anchored_popov import AnchoredPopov as AnchoredPopov
 from minimax._solvers.anderson import Anderson as Anderson
 from minimax._solvers.averaged import Averaged as Averaged
 from minimax._solvers.base import AbstractSolver as AbstractSolver
+from minimax._solvers.best_response import BestResponse as BestResponse
 from minimax._solvers.best_so_far import BestSoFar as BestSoFar
 from minimax._solvers.competitive_gradient_descent import (
     CompetitiveGradientDescent as CompetitiveGradientDescent,
