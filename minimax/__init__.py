@@ -71,6 +71,9 @@ from minimax._solvers.curvature_extra_gradient import (
     CurvatureExtraGradient as CurvatureExtraGradient,
 )
 from minimax._solvers.dual_extrapolation import DualExtrapolation as DualExtrapolation
+from minimax._solvers.exponential_moving_average import (
+    ExponentialMovingAverage as ExponentialMovingAverage,
+)
 from minimax._solvers.extra_anchored_gradient import ExtraAnchoredGradient as ExtraAnchoredGradient
 from minimax._solvers.extra_gradient import ExtraGradient as ExtraGradient
 from minimax._solvers.extra_gradient_regret_matching_plus import (
