@@ -113,6 +113,9 @@ from minimax._solvers.symplectic_gradient_adjustment import (
     SymplecticGradientAdjustment as SymplecticGradientAdjustment,
 )
 from minimax._solvers.tiada import TiAda as TiAda
+from minimax._solvers.variance_reduced_extra_gradient import (
+    VarianceReducedExtraGradient as VarianceReducedExtraGradient,
+)
 from minimax._solvers.varying_extra_anchored_gradient import (
     VaryingExtraAnchoredGradient as VaryingExtraAnchoredGradient,
 )
