@@ -55,10 +55,11 @@ class VarianceReducedExtraGradient(AbstractSolver):
 
     falls in expectation: $\mathbb E\, \Phi^+ \le \Phi - (1 - \gamma)(\mathbb E \|z^+ - v\|^2 +
     p \|v - w\|^2) - (1 - p) \|z - v\|^2 - 2 \eta \mu \|v - z^\star\|^2$ if F is $\mu$-strongly
-    monotone, which makes it linear. With p of order 1/n an accuracy of $\epsilon$ takes
-    $O(n + \sqrt n L/\epsilon)$ components for the gap of the average, where extragradient takes
-    $O(n L_F/\epsilon)$ with the Lipschitz constant $L_F \le L$ of F: it pays where n is large and L
-    not much above $L_F$. The theory is for Euclidean distances.
+    monotone, and so $\mathbb E\, \Phi^+ \le (1 - \tfrac12 \min((1 - \gamma) p, \eta \mu))\, \Phi$.
+    With p of order 1/n an accuracy of $\epsilon$ takes $O(n + \sqrt n L/\epsilon)$ components for
+    the gap of the average, where extragradient takes $O(n L_F/\epsilon)$ with the Lipschitz
+    constant $L_F \le L$ of F: it pays where n is large and L not much above $L_F$. The theory is for
+    Euclidean distances.
 
     An evaluation is one pass over all components: a step costs $2b/n$, and a new snapshot 1.
 
@@ -118,7 +119,7 @@ class VarianceReducedExtraGradient(AbstractSolver):
             game.operator(players, data),
             steps=jnp.zeros((), int),
             passes=jnp.ones((), int),
-            components=jnp.asarray(_components(data)),
+            components=jnp.full((), _components(data), int),
         )
 
     def step(
