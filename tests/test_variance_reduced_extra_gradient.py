@@ -208,8 +208,10 @@ def test_runs_converge_to_the_last_digit_at_the_rate():
 
         return jax.lax.scan(body, (halves(z0), state), None, length=steps)[1]
 
-    square = lambda t: sum(np.sum((np.asarray(t[k]) - s) ** 2, -1) for k, s in zip("xy", s2))  # noqa: E731, B905
-    s2 = star[:D], star[D:]
+    def square(rows):
+        z = np.concatenate([rows["x"], rows["y"]], -1)
+        return np.sum((z - star) ** 2, -1)
+
     z, w = runs(jnp.arange(64))
     phi = (1 - p) * square(z) + square(w)
     start = (2 - p) * np.sum((z0 - star) ** 2)

@@ -58,8 +58,8 @@ class VarianceReducedExtraGradient(AbstractSolver):
     monotone, and so $\mathbb E\, \Phi^+ \le (1 - \tfrac12 \min((1 - \gamma) p, \eta \mu))\, \Phi$.
     With p of order 1/n an accuracy of $\epsilon$ takes $O(n + \sqrt n L/\epsilon)$ components for
     the gap of the average, where extragradient takes $O(n L_F/\epsilon)$ with the Lipschitz
-    constant $L_F \le L$ of F: it pays where n is large and L not much above $L_F$. The theory is for
-    Euclidean distances.
+    constant $L_F \le L$ of F: it pays where n is large and L not much above $L_F$. The theory is
+    for Euclidean distances.
 
     An evaluation is one pass over all components: a step costs $2b/n$, and a new snapshot 1.
 
