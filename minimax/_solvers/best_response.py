@@ -166,10 +166,7 @@ class BestResponse(AbstractSolver):
         gradients, optimizers = state.gradients, []
         turns = self._turns(game, players, data)
         for turn, optimizer in zip(turns, state.optimizers, strict=True):
-            has_opponents = len(turns) > 1
-            players, optimizer, made = self._respond(
-                game, players, data, turn, optimizer, has_opponents
-            )
+            players, optimizer, made = self._respond(game, players, data, turn, optimizer)
             gradients += made
             optimizers.append(optimizer)
         return players, BestResponseState(tuple(optimizers), gradients)
@@ -181,7 +178,6 @@ class BestResponse(AbstractSolver):
         data: PyTree,
         turn: _Turn,
         optimizer: optax.OptState,
-        has_opponents: bool,
     ) -> tuple[PyTree, optax.OptState, Int[Array, ""]]:
         """The players after one turn, the state of the optimizer of the player that moved, and how
         many gradients it took."""
@@ -200,9 +196,7 @@ class BestResponse(AbstractSolver):
             moved = game.project(eqx.combine(_tree.add(own, update), players))
             return (turn.own(moved), optimizer), _trials(optimizer)
 
-        rebased = jnp.zeros((), int)
-        if has_opponents:
-            optimizer, rebased = _rebased(optimizer, jax.grad(descended))
+        optimizer, rebased = _rebased(optimizer, jax.grad(descended))
         (own, optimizer), trials = jax.lax.scan(
             body, (turn.own(players), optimizer), None, length=turn.inner_steps
         )
