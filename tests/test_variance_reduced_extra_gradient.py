@@ -225,7 +225,7 @@ def test_runs_converge_to_the_last_digit_at_the_rate():
 
 def test_it_needs_fewer_components_than_extragradient():
     """400 components with L near L_F and κ = 50: √n instead of n. Both at 0.9 of their bounds, to
-    1e-6; a quarter would do, a tenth is found."""
+    1e-6: 38 passes over the data against 300."""
     n, mu = 400, 0.02
     data = data_of(n, 0.1, d=3)
     M, _, L = matrices(data, mu)
