@@ -64,6 +64,7 @@ from minimax._solvers.anchored_popov import AnchoredPopov as AnchoredPopov
 from minimax._solvers.anderson import Anderson as Anderson
 from minimax._solvers.averaged import Averaged as Averaged
 from minimax._solvers.base import AbstractSolver as AbstractSolver
+from minimax._solvers.best_response import BestResponse as BestResponse
 from minimax._solvers.best_so_far import BestSoFar as BestSoFar
 from minimax._solvers.competitive_gradient_descent import (
     CompetitiveGradientDescent as CompetitiveGradientDescent,
@@ -73,6 +74,9 @@ from minimax._solvers.curvature_extra_gradient import (
     CurvatureExtraGradient as CurvatureExtraGradient,
 )
 from minimax._solvers.dual_extrapolation import DualExtrapolation as DualExtrapolation
+from minimax._solvers.exponential_moving_average import (
+    ExponentialMovingAverage as ExponentialMovingAverage,
+)
 from minimax._solvers.extra_anchored_gradient import ExtraAnchoredGradient as ExtraAnchoredGradient
 from minimax._solvers.extra_gradient import ExtraGradient as ExtraGradient
 from minimax._solvers.extra_gradient_regret_matching_plus import (
@@ -112,6 +116,9 @@ from minimax._solvers.symplectic_gradient_adjustment import (
     SymplecticGradientAdjustment as SymplecticGradientAdjustment,
 )
 from minimax._solvers.tiada import TiAda as TiAda
+from minimax._solvers.variance_reduced_extra_gradient import (
+    VarianceReducedExtraGradient as VarianceReducedExtraGradient,
+)
 from minimax._solvers.varying_extra_anchored_gradient import (
     VaryingExtraAnchoredGradient as VaryingExtraAnchoredGradient,
 )

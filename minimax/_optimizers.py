@@ -66,6 +66,23 @@ def per_player(
       `{"min": ..., "max": ...}`; or a prefix of the players.
     - `roles`: the roles of the game.
     """
+    return _addressed(optimizer, roles, _signed)
+
+
+def per_descending_player(
+    optimizer: PyTree[Optimizer], roles: PyTree
+) -> optax.GradientTransformationExtraArgs:
+    """As `per_player`, given gradients of what each player descends: its payoff with the sign of
+    its role. So a line search, which looks at values, is told of the same function."""
+    return _addressed(optimizer, roles, lambda _, optimizer: as_transformation(optimizer))
+
+
+def _addressed(
+    optimizer: PyTree[Optimizer],
+    roles: PyTree,
+    transformation_of: Callable[[str, Optimizer], optax.GradientTransformation],
+) -> optax.GradientTransformationExtraArgs:
+    """One transformation that gives each player that of its role and optimizer."""
 
     def bind(players: PyTree) -> optax.GradientTransformationExtraArgs:
         player_of, role_of = number_of_each(roles, players), role_of_each(roles, players)
@@ -76,7 +93,7 @@ def per_player(
             "player {} is {}, optimizer {}".format, player_of, role_of, optimizer_of
         )
         triples = zip(*map(jax.tree.leaves, (labels, role_of, optimizer_of)), strict=True)
-        transformations = {label: _signed(role, leaves[i]) for label, role, i in triples}
+        transformations = {label: transformation_of(role, leaves[i]) for label, role, i in triples}
         # A function of the players: labels that are a callable module would be taken for one.
         return optax.multi_transform(transformations, lambda _: labels)
 

@@ -1,6 +1,7 @@
 """What a game's program proves about its operator."""
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -9,8 +10,12 @@ from jaxtyping import PyTree
 from minimax import _tree
 from minimax._game import AbstractGame
 from minimax._players import as_players
-from minimax._polynomial import degrees
+from minimax._polynomial import Degree, degrees
 from minimax._roles import number_of_each, role_of_each
+
+Player = tuple[int, int]
+"""Who moves a variable: the number of its payoff and the number of its role, each among the leaves
+of its pytree. One role may stand for several players, if each has a payoff."""
 
 
 class Structure(NamedTuple):
@@ -31,12 +36,51 @@ class Structure(NamedTuple):
 
 def structure_of(game: AbstractGame, players: PyTree, data: PyTree = None) -> Structure:
     """What the traced program of `game.operator` proves; nothing is computed."""
+    proof = _proof(game, players, data)
+    is_affine = all(block[proof.groups.index("everyone")] <= 1 for block in proof.operator)
+    return Structure(
+        is_affine=is_affine,
+        is_own_linear=all(proof.is_linear(proof.who, player) for player in proof.who),
+        is_bilinear=(
+            len(proof.payoff) == 1
+            and {*proof.sides} == {"min", "max"}
+            and is_affine
+            and all(proof.is_linear(proof.sides, side) for side in proof.sides)
+        ),
+    )
+
+
+def own_linear(game: AbstractGame, players: PyTree, data: PyTree = None) -> list[Player]:
+    """The players of whom it is proved that their payoffs are affine in what they control."""
+    proof = _proof(game, players, data)
+    return [player for player in dict.fromkeys(proof.who) if proof.is_linear(proof.who, player)]
+
+
+class _Proof(NamedTuple):
+    """Of each variable the player and the side; and the degrees of the operator's blocks and of
+    the payoffs in all groups of variables."""
+
+    who: list[Player]
+    sides: list[str]
+    groups: list[Any]
+    operator: list[Degree]
+    payoff: list[Degree]
+
+    def is_linear(self, group_of: Sequence[Any], group: Any) -> bool:
+        """Whether no block of a group depends on the group, and its payoff is affine in it. Both:
+        an integer part of a payoff has no gradient, and a gradient may be a user's own."""
+        index = self.groups.index(group)
+        return all(
+            block[index] == 0 and self.payoff[payoff][index] <= 1
+            for block, (payoff, _), each in zip(self.operator, self.who, group_of, strict=True)
+            if each == group
+        )
+
+
+def _proof(game: AbstractGame, players: PyTree, data: PyTree) -> _Proof:
     variables, rest = eqx.partition(as_players(players), _tree.is_variable)
-    payoffs = eqx.filter_eval_shape(game.value, players, data)
-    owner = _tree.numbered(payoffs, variables, "payoff")
     sides = jax.tree.leaves(role_of_each(game.roles, variables))
-    numbers = jax.tree.leaves(number_of_each(game.roles, variables))
-    who = list(zip(jax.tree.leaves(owner), numbers, strict=True))
+    who = owners(game, players, data)
     groups = ["everyone", *sorted(set(sides)), *sorted(set(who))]
     members = [
         [group in ("everyone", side, player) for group in groups]
@@ -48,20 +92,12 @@ def structure_of(game: AbstractGame, players: PyTree, data: PyTree = None) -> St
 
     operator = degrees(lambda z: game.operator(whole(z), data), variables, members)
     payoff = degrees(lambda z: game.value(whole(z), data), variables, members)
+    return _Proof(who, sides, groups, operator, payoff)
 
-    def is_own_linear(own: list) -> bool:
-        """Whether no block depends on its own group, and its payoff is affine in it. Both: an
-        integer part of a payoff has no gradient, and a gradient may be a user's own."""
-        return all(
-            block[groups.index(group)] == 0 and payoff[i][groups.index(group)] <= 1
-            for block, group, (i, _) in zip(operator, own, who, strict=True)
-        )
 
-    is_affine = all(block[groups.index("everyone")] <= 1 for block in operator)
-    return Structure(
-        is_affine=is_affine,
-        is_own_linear=is_own_linear(who),
-        is_bilinear=(
-            len(payoff) == 1 and {*sides} == {"min", "max"} and is_affine and is_own_linear(sides)
-        ),
-    )
+def owners(game: AbstractGame, players: PyTree, data: PyTree = None) -> list[Player]:
+    """The player that each variable belongs to, variable by variable."""
+    variables = _tree.variables(as_players(players))
+    payoffs = eqx.filter_eval_shape(game.value, players, data)
+    owner = jax.tree.leaves(_tree.numbered(payoffs, variables, "payoff"))
+    return list(zip(owner, jax.tree.leaves(number_of_each(game.roles, variables)), strict=True))

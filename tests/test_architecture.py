@@ -32,6 +32,7 @@ WRAPPERS = {
     "averaged",
     "best_so_far",
     "entropic_simplex",
+    "exponential_moving_average",
     "exploitability",
     "halpern",
     "lookahead",

@@ -21,12 +21,16 @@ class AbstractOptimizedSolver(AbstractSolver):
 
     def check(self, game: AbstractGame, players: PyTree, data: PyTree = None) -> None:
         del data
-        for each in game.variables_of(players):
-            if isinstance(each.constraint, AbstractRegularizer):
-                name = type(self).__name__
-                raise GameError(
-                    f"{name} moves players by an optimizer and projects them, so it cannot take a "
-                    f"regulariser; {each.place} has {each.constraint!r}. Take "
-                    "mm.AdaptiveExtraGradient() or mm.ForwardReflectedBackward(step_size), or put "
-                    "the regulariser into the payoff."
-                )
+        refuse_regularizers(self, game, players)
+
+
+def refuse_regularizers(solver: AbstractSolver, game: AbstractGame, players: PyTree) -> None:
+    """Raises `GameError` where a player has a regulariser."""
+    for each in game.variables_of(players):
+        if isinstance(each.constraint, AbstractRegularizer):
+            raise GameError(
+                f"{type(solver).__name__} moves players by an optimizer and projects them, so it "
+                f"cannot take a regulariser; {each.place} has {each.constraint!r}. Take "
+                "mm.AdaptiveExtraGradient() or mm.ForwardReflectedBackward(step_size), or put "
+                "the regulariser into the payoff."
+            )

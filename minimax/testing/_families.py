@@ -27,7 +27,7 @@ class Quadratic(mm.AbstractGame):
     + (p + d)^\top x$.
 
     $\|A\| = 1/2$ and by default $\mu = (0.4, 0.3)$, so it is strongly convex-concave and L <= 0.9;
-    without the push p and data d its saddle is (a, b).
+    without the push p and data, of which d is the mean over the rows, its saddle is (a, b).
     """
 
     matrix: Float[Array, "n m"]
@@ -41,7 +41,7 @@ class Quadratic(mm.AbstractGame):
     def payoff(self, players: PyTree, data: PyTree = None) -> Float[Array, ""]:
         traces.append(self)
         u, v = players["x"] - self.a, players["y"] - self.b
-        push = self.push if data is None else self.push + data
+        push = self.push if data is None else self.push + jnp.mean(data, 0)
         return (
             self.curvature[0] / 2 * u @ u
             + u @ self.matrix @ v
@@ -56,7 +56,7 @@ class Coupling(Quadratic):
     def payoff(self, players: PyTree, data: PyTree = None) -> Float[Array, ""]:
         traces.append(self)
         x, y = players["x"], players["y"]
-        push = self.push if data is None else self.push + data
+        push = self.push if data is None else self.push + jnp.mean(data, 0)
         return (
             (x - self.a) @ self.matrix @ (y - self.b)
             - self.curvature[0] * self.a @ x

@@ -100,10 +100,11 @@ def jit_changes_nothing(subject: SolverCase):
 
 @law(LAWS, anything)
 def data_reaches_every_evaluation(subject: SolverCase):
-    """payoff(players, data) moves as the game in which the same term is built in."""
-    solver, (game, players), push = subject.solver, subject.pose(), jnp.asarray(draw(9, 3))
-    built_in = eqx.tree_at(lambda game: game.push, game, push)
-    rows = iterates(game, players, solver, STEPS, push)
+    """payoff(players, data) moves as the game in which the same term is built in. The payoff takes
+    the mean over the rows of the data, so that a method for finite sums may take them apart."""
+    solver, (game, players), data = subject.solver, subject.pose(), jnp.asarray(draw(9, 2, 3))
+    built_in = eqx.tree_at(lambda game: game.push, game, jnp.mean(data, 0))
+    rows = iterates(game, players, solver, STEPS, data)
     assert_close(rows, iterates(built_in, players, solver, STEPS), ulps=1e6)
     plain = iterates(game, players, solver, STEPS)
     assert float(jnp.max(jnp.abs(rows["x"] - plain["x"]))) > 1e-3, "the data does nothing"
@@ -298,16 +299,16 @@ def new_numbers_do_not_trace_again(subject: SolverCase):
     solver = subject.here
     equal = solver if subject.again is None else subject.again
     other = jax.tree.map(lambda x: 0.5 * x if eqx.is_inexact_array_like(x) else x, solver)
-    push = jnp.asarray(draw(0, 3))
+    data = jnp.asarray(draw(0, 2, 3))
     subject.solve()
-    subject.solve(data=push)
+    subject.solve(data=data)
     before = len(traces)
     for what, again in {
         "a new game and start": dict(seed=1),
         "an equal solver": dict(solver=equal),
         "a new tolerance": dict(tol=1e-1),
         "a solver with new numbers": dict(solver=other),
-        "new data": dict(data=2 * push),
+        "new data": dict(data=2 * data),
     }.items():
         subject.solve(**again)
         assert len(traces) == before, f"{what} is a new program: are all numbers arrays?"
