@@ -26,13 +26,13 @@ def start():
     return {"x": jnp.zeros(2), "y": jnp.zeros(2)}
 
 
-def solve(data: Any = NORMAL, solver: Any = EG, key: Any = KEY, **options):
-    options = {"max_steps": 120, "check_every": 10} | options
+def solve(data: Any = NORMAL, solver: Any = EG, key: Any = KEY, **changed: Any):
+    options: dict[str, Any] = {"max_steps": 120, "check_every": 10} | changed
     return mm.solve(GAME, start(), solver, data=data, key=key, **options)
 
 
-def fed(solver: Any = EG, **options):
-    options = {"data": batches(), "key": None} | options
+def fed(solver: Any = EG, **changed: Any):
+    options: dict[str, Any] = {"data": batches(), "key": None} | changed
     return solve(solver=solver, **options)
 
 
@@ -43,7 +43,7 @@ def batches(number=10**6, size=2):
 
 def assert_equal(one, other):
     for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
-        if jnp.issubdtype(getattr(a, "dtype", None), jax.dtypes.prng_key):
+        if jnp.issubdtype(jnp.asarray(a).dtype, jax.dtypes.prng_key):
             a, b = jax.random.key_data(a), jax.random.key_data(b)
         np.testing.assert_array_equal(a, b)
 
