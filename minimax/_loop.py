@@ -68,7 +68,8 @@ class Problem(eqx.Module):
         """`length` steps further, and what the solver does where it is looked at."""
 
         def step(at: tuple[PyTree, PyTree]) -> tuple[PyTree, PyTree]:
-            return self.solver.step(self.game, *at, self.data)
+            after = self.solver.step(self.game, *at, self.data)
+            return self.game.carry(at[0], after, self.data)
 
         players, state = _scan(step, (progress.players, progress.state), length)
         state = self.solver.refine(self.game, players, state, self.data)

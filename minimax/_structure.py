@@ -31,7 +31,7 @@ class Structure(NamedTuple):
 
 def structure_of(game: AbstractGame, players: PyTree, data: PyTree = None) -> Structure:
     """What the traced program of `game.operator` proves; nothing is computed."""
-    variables, rest = eqx.partition(as_players(players), _tree.is_variable)
+    variables, rest = _tree.partition(as_players(players))
     payoffs = eqx.filter_eval_shape(game.value, players, data)
     owner = _tree.numbered(payoffs, variables, "payoff")
     sides = jax.tree.leaves(role_of_each(game.roles, variables))

@@ -7,11 +7,12 @@ import minimax
 
 ROOT = pathlib.Path(minimax.__file__).parents[1]
 # From the ground up: a module imports only what stands on an earlier line, so there is no cycle.
-FLOORS = """_errors _polynomial _interrupt
+FLOORS = """_errors _polynomial _interrupt _kinds
     _tree
     _rounding
     _step_size
-    _roles _players _constraints
+    _roles _players _constraints _frozen
+    _state
     _game
     _optimizers _moments _structure _check plot
     _check_game _stability
