@@ -9,6 +9,7 @@ import sys
 from typing import Any
 
 import equinox as eqx
+import jax
 
 
 class Frozen(eqx.Module):
@@ -21,7 +22,7 @@ class Kind(enum.Enum):
     """What kind of node it is, and so what of it is moved."""
 
     MODULE = "an Equinox module: its arrays; floats are settings"
-    NNX_MODULE = "a Flax NNX module: nothing but its parameters"
+    NNX_MODULE = "a Flax NNX module, or the state of one: nothing but its parameters"
     PARAMETER = "an nnx.Param: arrays and floats"
     FIXED = "what is frozen, and an nnx.Variable that is no nnx.Param: nothing"
 
@@ -41,7 +42,14 @@ def kind_of(node: Any) -> Kind | None:
         return None
     if isinstance(node, nnx.Variable):
         return Kind.PARAMETER if isinstance(node, nnx.Param) else Kind.FIXED
-    return Kind.NNX_MODULE if isinstance(node, nnx.Pytree) else None
+    if isinstance(node, nnx.Pytree) or (isinstance(node, nnx.State) and _holds_variables(node)):
+        return Kind.NNX_MODULE
+    return None
+
+
+def _holds_variables(state: Any) -> bool:
+    """Whether the state of a module still says what is a parameter: it may be of bare arrays."""
+    return any(map(is_flax_variable, jax.tree.leaves(state, is_leaf=is_flax_variable)))
 
 
 def is_flax_variable(node: Any) -> bool:

@@ -91,4 +91,3 @@ def _check_shares_nothing(players: PyTree) -> None:
                 "nnx.merge(graph, players). Give random streams by rngs.fork()."
             )
         first[id(node)] = path
-

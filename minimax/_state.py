@@ -67,9 +67,7 @@ def taken_over(players: PyTree, left: PyTree, tree: PyTree) -> PyTree:
     by_place = dict(jax.tree_util.tree_leaves_with_path(left))
     moved = structure.flatten_up_to(_tree.variables(players))
     current = [
-        _taken(path, leaf, by_place.get(path, leaf))
-        if variable is None and eqx.is_array(leaf)
-        else leaf
+        _taken(path, leaf, by_place.get(path)) if variable is None and eqx.is_array(leaf) else leaf
         for path, leaf, variable in zip(places(players), leaves, moved, strict=True)
     ]
     if all(new is old for new, old in zip(current, leaves, strict=True)):
@@ -88,6 +86,11 @@ def taken_over(players: PyTree, left: PyTree, tree: PyTree) -> PyTree:
 
 def _taken(path: tuple[Any, ...], old: Array, new: Any) -> Array:
     """The new array in the dtype of the old one."""
+    if new is None:
+        raise GameError(
+            f"the payoff leaves nothing in {_tree.place('players', path)}: expected all players as "
+            "it was given them, with new state in them."
+        )
     if not _fits(old, new):
         raise GameError(
             f"the payoff leaves {eqx.tree_pformat(new)} in {_tree.place('players', path)}, which "

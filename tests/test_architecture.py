@@ -16,7 +16,7 @@ FLOORS = """_errors _polynomial _interrupt _kinds
     _game
     _optimizers _moments _structure _check plot
     _check_game _stability
-    _transforms _metrics _solvers
+    _transforms _metrics _solvers flax
     _solution _example _choose _evidence
     _certify
     _loop
@@ -66,6 +66,7 @@ def test_imports_point_downward_and_siblings_meet_in_base():
                 assert FLOOR[floor] < FLOOR[room], f"{path} imports {there}, which is above it"
                 assert (room, floor) != ("_solvers", "_metrics"), "a method must not judge itself"
             assert first != "games", f"{path}: the engine knows no game"
+            assert first != "flax" or room == "flax", f"{path} imports Flax"
             if first == "matplotlib" or (first == "tyro" and path.name != "flags.py"):
                 assert first not in " ".join(imported(path, everywhere=False)), path
 
