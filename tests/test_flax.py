@@ -1,3 +1,5 @@
+# What is in a module is asked for where it is looked at.
+# pyright: reportOptionalMemberAccess=false, reportIndexIssue=false
 """Flax models as players, and minimax in loops that train Flax models."""
 
 import sys
@@ -51,7 +53,9 @@ def start(seed=0):
     return {"critic": Critic(nnx.Rngs(seed)), "y": jnp.ones(2)}
 
 
-def run(players=None, solver=mm.ExtraGradient(ADAM), max_steps=STEPS, **options):
+def run(
+    players=None, solver: mm.AbstractSolver = mm.ExtraGradient(ADAM), max_steps=STEPS, **options
+):
     players = start() if players is None else players
     return mm.solve(GAME, players, solver, data=X, max_steps=max_steps, tol=0.0, **options)
 
@@ -76,6 +80,9 @@ def assert_close(one, other, rtol=1e-4):
 
 def assert_same(one, other):
     assert_close(one, other, rtol=0)
+
+
+apply: Any = optax.apply_updates
 
 
 # NNX modules as players ---------------------------------------------------------------------------
@@ -104,12 +111,13 @@ def by_hand(extra):
         slopes, after = gradient(weights, y, rest)
         by, memory = moved((weights, y), slopes, memory)
         if extra:
-            ahead = optax.apply_updates((weights, y), by)
-            slopes, _ = gradient(*ahead, rest)
+            ahead = apply((weights, y), by)
+            slopes, _ = gradient(ahead[0], ahead[1], rest)
             by, memory = moved(ahead, slopes, memory)
-        return *optax.apply_updates((weights, y), by), after, memory
+        weights, y = apply((weights, y), by)
+        return weights, y, after, memory
 
-    memory = (up.init(weights), down.init(y))
+    memory: Any = (up.init(weights), down.init(y))
     for _ in range(STEPS):
         weights, y, rest, memory = step(weights, y, rest, memory)
     return {"critic": nnx.merge(graph, weights, rest), "y": y}
@@ -370,7 +378,9 @@ def test_part_of_a_module_is_frozen():
 def test_extra_gradient_in_a_loop_by_flax_is_the_solver():
     """Two updates of an `nnx.Optimizer` are one step, by `multi_transform` and by `per_player`."""
     labels = nnx.State({"critic": "max", "y": "min"})
-    each = {name: mm.extra_gradient(optax.adam(s * 1e-2, b1=0.5)) for name, s in SIGNS.items()}
+    each: dict[Any, Any] = {
+        name: mm.extra_gradient(optax.adam(s * 1e-2, b1=0.5)) for name, s in SIGNS.items()
+    }
     critic = nnx.Linear(2, 1, rngs=nnx.Rngs(0))
     expected = run({"critic": critic, "y": jnp.ones(2)}).players
     for transformation in (
@@ -389,9 +399,6 @@ def test_extra_gradient_in_a_loop_by_flax_is_the_solver():
             update(players, optimizer)
         assert_close(players["critic"], expected["critic"])
         np.testing.assert_allclose(players["y"][...], expected["y"], rtol=1e-5)
-
-
-SIGNS = {"min": 1, "max": -1}
 
 
 def fit(model):
@@ -475,7 +482,6 @@ def test_what_a_payoff_raises_names_modules_in_short():
     def payoff(p, x):
         return p["critic"].inner(x[:, :1]).mean()
 
-    with pytest.raises(
-        mm.GameError, match=r"players \{'critic': Critic\(\.\.\.\), 'y': f32\[2\]\}"
-    ):
+    short = r"players \{'critic': Critic\(\.\.\.\), 'y': f32\[2\]\}"
+    with pytest.raises(mm.GameError, match=short):
         mm.solve(mm.Game(payoff, ROLES), start(), data=X)
