@@ -379,7 +379,8 @@ def test_extra_gradient_in_a_loop_by_flax_is_the_solver():
     """Two updates of an `nnx.Optimizer` are one step, by `multi_transform` and by `per_player`."""
     labels = nnx.State({"critic": "max", "y": "min"})
     each: dict[Any, Any] = {
-        name: mm.extra_gradient(optax.adam(s * 1e-2, b1=0.5)) for name, s in SIGNS.items()
+        "min": mm.extra_gradient(optax.adam(1e-2, b1=0.5)),
+        "max": mm.extra_gradient(optax.adam(-1e-2, b1=0.5)),
     }
     critic = nnx.Linear(2, 1, rngs=nnx.Rngs(0))
     expected = run({"critic": critic, "y": jnp.ones(2)}).players
@@ -476,6 +477,22 @@ def test_without_flax_the_message_says_what_to_install(monkeypatch):
     monkeypatch.delitem(sys.modules, "minimax.flax")
     with pytest.raises(ImportError, match=r'pip install "minimax-jax\[flax\]"'):
         __import__("minimax.flax")
+
+
+def test_modules_made_anew_are_no_new_program():
+    """What is static in a module is compared, and so found to be the same."""
+    traces = []
+
+    def payoff(p, x):
+        traces.append(1)
+        return stake(p["critic"], p["y"], x)
+
+    game, solver = mm.Game(payoff, ROLES), mm.GradientDescentAscent(0.01)
+    mm.solve(game, start(0), solver, data=X, max_steps=1)
+    before = len(traces)
+    solution = mm.solve(game, start(1), solver, data=X, max_steps=1)
+    mm.solve(game, solution.players, solver, data=X, max_steps=1)
+    assert len(traces) == before
 
 
 def test_what_a_payoff_raises_names_modules_in_short():
