@@ -25,14 +25,10 @@ def as_players(players: PyTree) -> PyTree:
     _check_shares_nothing(players)
     converted = jax.tree_util.tree_map_with_path(_as_leaf, players, is_leaf=_tree.has_kind)
     if not jax.tree.leaves(_tree.variables(converted)):
-        raise GameError(
-            "players hold no floating-point array: there is nothing for a solver to move."
-            + (
-                " (Neither what is frozen counts, nor what is no nnx.Param in a Flax module.)"
-                if any(map(_tree.has_kind, jax.tree.leaves(players, is_leaf=_tree.has_kind)))
-                else ""
-            )
-        )
+        message = "players hold no floating-point array: there is nothing for a solver to move."
+        if any(map(_tree.has_kind, jax.tree.leaves(players, is_leaf=_tree.has_kind))):
+            message += " What is frozen does not count, nor what Flax modules have but nnx.Param."
+        raise GameError(message)
     return converted
 
 
@@ -48,24 +44,22 @@ def _as_leaf(path: tuple[Any, ...], leaf: Any) -> Any:
         raise GameError(
             f"{_tree.place('players', path)} has dtype {array.dtype}: a player's variables must "
             "be real floating-point numbers, because solvers move them along gradients. "
-            "Convert it, for example with jnp.asarray(value, float)"
-            + (", or mark an array with mm.freeze, if it is to stay as it is.")
+            "Convert it, for example with jnp.asarray(value, float), or let it be: mm.freeze keeps "
+            "an array as it is."
         )
     return array
 
 
 def _as_arrays(node: PyTree) -> PyTree:
     """A node with the numbers as arrays that no solver moves and a payoff may change."""
+    is_flax = kind_of(node) is Kind.NNX_MODULE
 
     def at(inner: Any) -> Any:
         if kind_of(inner) is Kind.FIXED:
             return jax.tree.map(_number_as_array, inner)
-        return inner
+        return _tree.as_array(inner) if is_flax and isinstance(inner, np.ndarray) else inner
 
-    def is_fixed(inner: Any) -> bool:
-        return kind_of(inner) is Kind.FIXED
-
-    return jax.tree.map(at, node, is_leaf=is_fixed)
+    return jax.tree.map(at, node, is_leaf=lambda inner: kind_of(inner) is Kind.FIXED)
 
 
 def _number_as_array(leaf: Any) -> Any:

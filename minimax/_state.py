@@ -32,14 +32,14 @@ class WithState(NamedTuple):
     >>> import jax
     >>> import minimax as mm
     >>> def payoff(players):
-    ...     key, noise = jax.random.split(players["key"])
-    ...     value = (players["x"] + jax.random.normal(noise)) * players["y"]
-    ...     return mm.WithState(value, {**players, "key": key})
-    >>> game = mm.Game(payoff, {"x": "min", "y": "max", "key": "min"})
-    >>> players = {"x": 1.0, "y": 1.0, "key": mm.freeze(jax.random.key(0))}
+    ...     x, key = players["x"]
+    ...     key, draw = jax.random.split(key)
+    ...     value = (x + jax.random.normal(draw)) * players["y"]
+    ...     return mm.WithState(value, {**players, "x": (x, key)})
+    >>> game = mm.Game(payoff, {"x": "min", "y": "max"})
+    >>> players = {"x": (1.0, mm.freeze(jax.random.key(0))), "y": 1.0}
     >>> solution = mm.solve(game, players, mm.ExtraGradient(0.1), max_steps=100)
-    >>> bool(mm.unfreeze(solution.players["key"]) == jax.random.key(0))
-    False
+    >>> x, key = mm.unfreeze(solution.players["x"])  # the key of the next step
 
     ```
     """

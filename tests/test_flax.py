@@ -160,13 +160,21 @@ def test_only_parameters_are_moved():
             self.param = nnx.Param(1.0)
             self.mine = nnx.List([Mine(np.float32(1.0))])
             self.plain = jnp.ones(())
+            self.numpy = nnx.data(np.zeros(()))
             self.other = nnx.Variable(np.float32(1.0))
             self.setting = 1.0
 
     def payoff(p):
         x = p["x"]
         x.other[...] *= 2.0
-        all_of_it = x.param + x.mine[0] + x.plain + jax.lax.stop_gradient(x.other[...]) + x.setting
+        all_of_it = (
+            x.param
+            + x.mine[0]
+            + x.plain
+            + x.numpy
+            + jax.lax.stop_gradient(x.other[...])
+            + x.setting
+        )
         return all_of_it * p["y"]
 
     game = mm.Game(payoff, {"x": "min", "y": "max"})
@@ -180,7 +188,7 @@ def test_only_parameters_are_moved():
 
     state = nnx.state(players["x"])  # as a pytree of variables
     assert numbers(_tree.variables(state)) == {"['mine'][0].value": 1, "['param'].value": 1}
-    assert len(numbers(_tree.variables(nnx.as_pure(state)))) == 4, "bare arrays are arrays"
+    assert len(numbers(_tree.variables(nnx.as_pure(state)))) == 5, "bare arrays are arrays"
     with pytest.raises(mm.GameError, match=r"nothing for a solver to move.*nnx\.Param"):
         mm.solve(game, {"x": nnx.BatchNorm(1, use_bias=False, use_scale=False, rngs=nnx.Rngs(0))})
 
