@@ -151,10 +151,7 @@ def test_the_step_of_the_gradient_by_hand():
 @pytest.mark.usefixtures("as_users_run_it")
 def test_what_it_is_not_for_is_refused():
     game = mm.Game(lambda p: p["x"] * p["y"], {"x": "min", "y": "max"}, mm.Box(-1.0, 1.0))
-    with pytest.raises(
-        mm.GameError,
-        match=r"for free players; players\['x'\] has the constraint Box\..*SemismoothNewton",
-    ):
+    with pytest.raises(mm.GameError, match=r"for free players; players\['x'\] has the constraint Box\..*SemismoothNewton"):
         mm.solve(game, {"x": 1.0, "y": 1.0}, mm.Newton())
     for name, make in {
         "size": lambda: mm.Newton(size=0),
