@@ -36,6 +36,8 @@ from minimax._constraints.spectraplex import Spectraplex as Spectraplex
 from minimax._constraints.squared_l2 import SquaredL2 as SquaredL2
 from minimax._errors import GameError as GameError
 from minimax._example import Example as Example
+from minimax._frozen import freeze as freeze
+from minimax._frozen import unfreeze as unfreeze
 from minimax._game import AbstractGame as AbstractGame
 from minimax._game import Game as Game
 from minimax._metrics.base import AbstractMetric as AbstractMetric
@@ -124,6 +126,7 @@ from minimax._solvers.varying_extra_anchored_gradient import (
 )
 from minimax._stability import Stability as Stability
 from minimax._stability import local_stability as local_stability
+from minimax._state import WithState as WithState
 from minimax._transforms.extra_gradient import extra_gradient as extra_gradient
 
 __version__ = "0.1.0"

@@ -9,7 +9,9 @@ from jaxtyping import PyTree
 
 from minimax import _tree
 from minimax._errors import GameError
+from minimax._frozen import unfreeze
 from minimax._game import AbstractGame, Variable
+from minimax._kinds import Kind, kind_of
 from minimax._players import as_players
 
 
@@ -130,7 +132,20 @@ def _has_list_of_numbers(players: PyTree) -> bool:
 
 
 def _shapes(tree: PyTree) -> str:
-    return eqx.tree_pformat(tree, width=10_000)
+    return eqx.tree_pformat(jax.tree.map(_shown, tree, is_leaf=_tree.has_kind), width=10_000)
+
+
+def _shown(node: object) -> object:
+    """What Flax shows of its modules is a page long."""
+    return _Named(node) if kind_of(node) is Kind.NNX_MODULE else unfreeze(node)
+
+
+class _Named:
+    def __init__(self, node: object):
+        self.node = node
+
+    def __repr__(self) -> str:
+        return f"{type(self.node).__name__}(...)"
 
 
 def _first_line(error: Exception) -> str:

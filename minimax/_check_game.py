@@ -144,7 +144,7 @@ def _least_monotone_pair(
 ) -> tuple[Array, PyTree, PyTree]:
     r"""The pair with the least $\langle F(a) - F(b), a - b\rangle/\|a - b\|^2$, and that number, or
     zero where it is not negative beyond rounding."""
-    variables, rest = eqx.partition(players, _tree.is_variable)
+    variables, rest = _tree.partition(players)
     leaves, structure = jax.tree.flatten(variables)
     size = _tree.scaled_norm(leaves)
 

@@ -19,8 +19,10 @@ from jaxtyping import Array, ArrayLike, PyTree
 from minimax import _tree
 from minimax._constraints.base import AbstractConstraint
 from minimax._errors import GameError, is_known
+from minimax._frozen import unfreeze
 from minimax._players import as_players
 from minimax._roles import role_of_each, sign_of_each
+from minimax._state import WithState, has_state, taken_over
 
 
 class Variable(NamedTuple):
@@ -83,7 +85,8 @@ class AbstractGame(eqx.Module):
         - `data`: whatever `solve(..., data=...)` was given; left out when it was given none.
 
         **Returns:** a scalar that "min" players descend and "max" players ascend (zero-sum), or a
-        pytree of one scalar per player, a prefix of the players (general-sum).
+        pytree of one scalar per player, a prefix of the players (general-sum). Where players have
+        state, `mm.WithState` of that and of the players after it.
         """
 
     def gradient(self, players: PyTree, data: PyTree = None) -> PyTree:
@@ -97,7 +100,7 @@ class AbstractGame(eqx.Module):
         return _traced_gradient(self, players, data)
 
     def _gradient(self, players: PyTree, data: PyTree) -> PyTree:
-        variables, rest = eqx.partition(as_players(players), _tree.is_variable)
+        variables, rest = _tree.partition(as_players(players))
 
         def payoff_of(variables: PyTree) -> PyTree:
             return self.value(eqx.combine(variables, rest), data)
@@ -230,11 +233,36 @@ class AbstractGame(eqx.Module):
 
         **Raises:** `GameError` where the payoff is not a scalar, or one scalar per player.
         """
-        payoffs = self.payoff(players) if data is None else self.payoff(players, data)
+        payoffs = self._evaluated(players, data).payoff
         leaves = jax.tree_util.tree_leaves_with_path(payoffs)
         if not leaves:
             raise GameError(f"payoff returned {payoffs!r}: expected a scalar. Is a return missing?")
         return jax.tree_util.tree_map_with_path(_as_scalar, payoffs)
+
+    def carry(self, players: PyTree, after: PyTree, data: PyTree = None) -> PyTree:
+        """`after` with the state that the payoff leaves at `players`: what no solver moves, such as
+        the statistics of a batch normalisation or a random key (`mm.WithState`).
+
+        `solve` asks for it after every step; a loop of your own does so by
+        `players, state = game.carry(players, solver.step(game, players, state, data), data)`. Where
+        players have no state, nothing happens.
+
+        **Arguments:**
+
+        - `players`: where a step began.
+        - `after`: what it returned: the next players and the state of the solver. It is new in
+          every part structured like the players.
+        - `data`: what the step was given.
+        """
+        if not has_state(players):
+            return after
+        return taken_over(players, self._evaluated(players, data).players, after)
+
+    def _evaluated(self, players: PyTree, data: PyTree) -> WithState:
+        """The one call of `payoff`, with what it leaves in the players."""
+        own = unfreeze(players)  # made anew: a payoff may change the modules that it is given
+        payoffs = self.payoff(own) if data is None else self.payoff(own, data)
+        return payoffs if isinstance(payoffs, WithState) else WithState(payoffs, own)
 
 
 @final

@@ -21,6 +21,7 @@ from minimax._constraints.base import AbstractCompactSet
 from minimax._evidence import Evidence
 from minimax._game import AbstractGame
 from minimax._metrics.base import AbstractMetric
+from minimax._sampler import batch_of_each
 from minimax._solution import Status, Trace
 from minimax._solvers.base import AbstractSolver
 from minimax._source import AbstractSource
@@ -71,7 +72,9 @@ class Problem(eqx.Module):
         """`length` steps further, and what the solver does where it is looked at."""
 
         def step(at: tuple[PyTree, PyTree], item: PyTree) -> tuple[PyTree, PyTree]:
-            return self.solver.step(self.game, *at, self.source.batch(item))
+            data = self.source.batch(item)
+            after = self.solver.step(self.game, *at, data)
+            return self.game.carry(at[0], after, batch_of_each(data, 1)[0])
 
         stream = self.source.stream(progress.steps, length)
         players, state = _scan(step, (progress.players, progress.state), stream, length)

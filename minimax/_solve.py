@@ -70,8 +70,10 @@ def solve(
     **Arguments:**
 
     - `game`: an `AbstractGame`.
-    - `players`: where to start; any pytree of floating-point arrays, projected on the constraints
-      first. The answer has its structure and dtypes.
+    - `players`: where to start; any pytree of floating-point arrays, Equinox and Flax NNX modules
+      among them, projected on the constraints first. The answer has its structure and dtypes. What
+      `mm.freeze` marks stays as it is; of NNX modules `nnx.Param` alone is moved, and what a step
+      leaves in the other variables is carried along (`mm.WithState` does so for other players).
     - `solver`: the method. By default one with nothing to tune, which the solution names:
       `RestartedPDHG()` where the payoff's program proves it bilinear, and otherwise
       `AdaptiveExtraGradient()`.

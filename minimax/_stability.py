@@ -151,7 +151,7 @@ def local_stability(
 @eqx.filter_jit
 def _linearised(game: AbstractGame, players: PyTree, data: PyTree) -> tuple[Array, Array]:
     """F(z), and its Jacobian by one forward derivative per variable."""
-    variables, rest = eqx.partition(players, _tree.is_variable)
+    variables, rest = _tree.partition(players)
     flat, unflatten = jax.flatten_util.ravel_pytree(variables)
 
     def operator(z: Array) -> Array:

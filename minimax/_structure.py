@@ -78,7 +78,7 @@ class _Proof(NamedTuple):
 
 
 def _proof(game: AbstractGame, players: PyTree, data: PyTree) -> _Proof:
-    variables, rest = eqx.partition(as_players(players), _tree.is_variable)
+    variables, rest = _tree.partition(as_players(players))
     sides = jax.tree.leaves(role_of_each(game.roles, variables))
     who = owners(game, players, data)
     groups = ["everyone", *sorted(set(sides)), *sorted(set(who))]

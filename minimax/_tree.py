@@ -1,9 +1,10 @@
 """Vector-space arithmetic on pytrees.
 
-A player may be any pytree: an array, a dict, an Equinox module with activation functions in it.
-Its *variables* are its floating-point arrays; whatever else it holds stays where it is. So every
-function here acts on the variables of its first argument and leaves the rest alone, and a
-gradient, which has `None` where a player has an activation function, can be added to the player.
+A player may be any pytree: an array, a dict, an Equinox or Flax module with activation functions in
+it. Its *variables* are its floating-point arrays, less what is frozen and what a Flax module does
+not call a parameter; whatever else it holds stays where it is. So every function here acts on the
+variables of its first argument and leaves the rest alone, and a gradient, which has `None` where a
+player has an activation function, can be added to the player.
 """
 
 import functools
@@ -17,6 +18,7 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from minimax._errors import GameError
+from minimax._kinds import Kind, kind_of
 
 _FEW = 4
 """Up to so many variables a reduction takes one by one."""
@@ -29,13 +31,18 @@ def is_variable(leaf: Any) -> bool:
     )
 
 
+def is_key(leaf: Any) -> bool:
+    """Whether a leaf is an array of random keys."""
+    return isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
 def as_array(number: Any) -> Array:
     """A JAX array of definite dtype: numbers of equal kind do not make a function trace again.
 
     What comes from the host is only copied, because `jnp.asarray` compiles a program for it.
     """
     if isinstance(number, jax.Array):
-        return jnp.asarray(number, number.dtype)
+        return number if is_key(number) else jnp.asarray(number, number.dtype)
     return jax.device_put(np.asarray(number, jnp.result_type(number)))
 
 
@@ -50,7 +57,7 @@ def as_real(number: Any) -> Array:
 def floats_as_arrays(tree: PyTree) -> PyTree:
     """`tree` with Python floats outside modules as arrays."""
     return jax.tree.map(
-        lambda leaf: as_array(leaf) if isinstance(leaf, float) else leaf, tree, is_leaf=is_module
+        lambda leaf: as_array(leaf) if isinstance(leaf, float) else leaf, tree, is_leaf=has_kind
     )
 
 
@@ -58,7 +65,7 @@ def map_variables(function: Callable[..., Any], tree: PyTree, *others: PyTree) -
     """`function` on each variable of `tree` (and its partners in `others`); the rest is kept.
 
     A Python float counts as a variable, but not inside a module, where it is a setting such as a
-    dropout rate.
+    dropout rate; inside a Flax NNX module only parameters are, and what is frozen is none.
     """
     return _map(function, lambda leaf: leaf, tree, *others)
 
@@ -68,23 +75,45 @@ def variables(tree: PyTree) -> PyTree:
     return _map(lambda leaf: leaf, lambda _: None, tree)
 
 
+def constants(tree: PyTree) -> PyTree:
+    """`tree` with `None` in place of its variables: all that no solver moves."""
+    return _map(lambda _: None, lambda leaf: leaf, tree)
+
+
+def partition(tree: PyTree) -> tuple[PyTree, PyTree]:
+    """Variables and constants, which `equinox.combine` puts together again."""
+    return variables(tree), constants(tree)
+
+
 def _map(
     function: Callable[..., Any], otherwise: Callable[[Any], Any], tree: PyTree, *others: PyTree
 ) -> PyTree:
-    def inside_module(leaf: Any, *partners: Any) -> Any:
-        return function(leaf, *partners) if is_variable(leaf) else otherwise(leaf)
+    def below(kind: Kind | None, node: PyTree, *partners: PyTree) -> PyTree:
+        """`kind`: of the innermost node around, which says what is moved."""
+        if kind is Kind.FIXED:
+            return jax.tree.map(otherwise, node)
+        within = kind_of if kind is None else kind.within
 
-    def outside(leaf: Any, *partners: Any) -> Any:
-        if is_module(leaf):
-            return jax.tree.map(inside_module, leaf, *partners, is_leaf=_is_none)
-        return inside_module(jnp.asarray(leaf) if isinstance(leaf, float) else leaf, *partners)
+        def at(leaf: Any, *partners: Any) -> Any:
+            inner = None if leaf is node else within(leaf)
+            if inner is not None:
+                return below(inner, leaf, *partners)
+            if isinstance(leaf, float) and kind in (None, Kind.PARAMETER):
+                leaf = jnp.asarray(leaf)
+            moves = kind is not Kind.NNX_MODULE and is_variable(leaf)
+            return function(leaf, *partners) if moves else otherwise(leaf)
 
-    return jax.tree.map(outside, tree, *others, is_leaf=lambda x: x is None or is_module(x))
+        def ends(inner: Any) -> bool:
+            return inner is None or (inner is not node and within(inner) is not None)
+
+        return jax.tree.map(at, node, *partners, is_leaf=ends)
+
+    return below(kind_of(tree), tree, *others)
 
 
-def is_module(leaf: Any) -> bool:
-    """Whether a leaf or node is an Equinox module."""
-    return isinstance(leaf, eqx.Module)
+def has_kind(node: Any) -> bool:
+    """Whether a node says what below it is a variable: a module, or something frozen."""
+    return kind_of(node) is not None
 
 
 def add(tree: PyTree, update: PyTree) -> PyTree:

@@ -8,7 +8,7 @@ import sys
 import minimax
 from jax._src import xla_bridge
 
-heavy = {"matplotlib", "tyro", "scipy.optimize", "pandas", "hypothesis"} & set(sys.modules)
+heavy = {"matplotlib", "tyro", "scipy.optimize", "pandas", "hypothesis", "flax"} & set(sys.modules)
 assert not heavy, f"imported: {heavy}"
 assert not xla_bridge.backends_are_initialized(), "a device was touched"
 """

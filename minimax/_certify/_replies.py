@@ -63,7 +63,7 @@ class Replies(AbstractGame):
 
 def replies_of(game: AbstractGame, players: PyTree, data: PyTree) -> Replies:
     """Everybody who decides: the leaves of one payoff and one role do so together."""
-    variables, rest = eqx.partition(players, _tree.is_variable)
+    variables, rest = _tree.partition(players)
     leaves, structure = jax.tree.flatten(variables)
     each = game.variables_of(players)
     payoffs = eqx.filter_eval_shape(game.value, players, data)

@@ -64,7 +64,7 @@ def lipschitz_estimate(
     Power iteration on $J^\top J$ with products only. It is an estimate twice over: power iteration
     approaches $\|J(z)\|$ from below, and elsewhere the operator may change faster.
     """
-    variables, rest = eqx.partition(as_players(players), _tree.is_variable)
+    variables, rest = _tree.partition(as_players(players))
     leaves, structure = jax.tree.flatten(variables)
     keys = jax.random.split(jax.random.key(0), len(leaves))
     start = jax.tree.unflatten(

@@ -86,7 +86,7 @@ def a_batch_is_a_loop(subject: GameCase):
     with subject.in_precision(dtype) as example:
         game, data = example.game, example.batch()
         each = [in_general_position(example, seed) for seed in range(3)]
-        variables, rest = zip(*(eqx.partition(one, _tree.is_variable) for one in each), strict=True)
+        variables, rest = zip(*(_tree.partition(one) for one in each), strict=True)
         rows = jax.tree.map(lambda *leaves: jnp.stack(leaves), *variables)
 
         def both(one):
