@@ -5,6 +5,7 @@ import os
 import pathlib
 import re
 import time
+from collections.abc import Iterator
 from typing import Any, final
 
 import equinox as eqx
@@ -15,11 +16,13 @@ from jaxtyping import PyTree
 
 from minimax import _store
 from minimax._errors import GameError
-from minimax._loop import RUNNING, Outcome, Plan
+from minimax._loop import RUNNING, Outcome, Plan, Problem
 from minimax._solution import Status, Trace
 from minimax._watch import AbstractWatcher, Moment
 
 _FILE = "checkpoint.npz"
+_FOR_GOOD = (Status.converged, Status.diverged, Status.nonfinite)
+"""What has ended so would not go on with more steps."""
 _SECONDS = 60.0
 """How long a run may take between two checkpoints, where no number of steps is given."""
 
@@ -69,33 +72,37 @@ class Checkpoint:
 
 @final
 class Keeper(AbstractWatcher):
-    """Writes what it is shown. `problem`: what makes a run another run."""
+    """Writes what it is shown. `options`: of `solve`, which make a run another run."""
 
-    def __init__(self, checkpoint: Checkpoint, problem: PyTree):
+    def __init__(self, checkpoint: Checkpoint, options: tuple[Any, ...]):
         self._checkpoint = checkpoint
-        self._problem = _fingerprint(problem)
+        self._options = options
+        self._note: dict[str, Any] = {}
         self._latest: Moment | None = None
         self._written = -1
         self._written_at = time.monotonic()
 
-    def restored(self, outcome: Outcome, plan: Plan) -> Outcome:
+    def restored(self, problem: Problem, outcome: Outcome, plan: Plan) -> Outcome:
         """The outcome in the file; `outcome`, that of a run which has not begun, without one."""
         path = self._checkpoint.path
         path.parent.mkdir(parents=True, exist_ok=True)
         _store.remove_unfinished(path)
+        run = _fingerprint(problem, outcome, self._options)
+        self._note = {"run": run, "max_steps": plan.max_steps}
         if not path.exists():
             return outcome
         stored = _store.read(path)
-        if stored.note.get("problem") != self._problem:
+        if stored.note.get("run") != run:
             raise GameError(
-                f"{path} is a checkpoint of another run: game, players, solver, data, key or "
-                "options differ. Take another folder, or remove this one."
+                f"{path} is a checkpoint of another run: players, payoff, solver, fixed data, key, "
+                "options or versions differ. Take another folder, or remove this one."
             )
         found = _store.filled(_like(outcome, stored), stored, f"the checkpoint {path}")
         found = found._replace(trace=_with_room(found.trace, outcome.trace))
-        self._written = steps = int(found.now.progress.steps)
-        done = steps - int(found.first_step)
-        if int(found.status) != Status.max_steps or done >= plan.max_steps:
+        self._written = int(found.now.progress.steps)
+        done = self._written - int(found.first_step)
+        ended = stored.note["max_steps"]
+        if int(found.status) in _FOR_GOOD or done < ended or done >= plan.max_steps:
             return found
         if done % plan.check_every:
             raise GameError(
@@ -126,7 +133,7 @@ class Keeper(AbstractWatcher):
     def _write(self, moment: Moment) -> None:
         if any(leaf.is_deleted() for leaf in jax.tree.leaves(moment.outcome) if _is_ours(leaf)):
             return  # the next call has begun already, and failed: what was written before counts
-        _store.write(self._checkpoint.path, moment.outcome, {"problem": self._problem})
+        _store.write(self._checkpoint.path, moment.outcome, self._note)
         self._written, self._written_at = moment.steps, time.monotonic()
 
 
@@ -134,17 +141,43 @@ def _is_ours(leaf: Any) -> bool:
     return isinstance(leaf, jax.Array)
 
 
-def _fingerprint(problem: PyTree) -> str:
-    """Equal for equal problems, in another process, too: where functions lie in memory is left
-    out."""
+def _fingerprint(problem: Problem, outcome: Outcome, options: tuple[Any, ...]) -> str:
+    """Equal for equal runs, in another process, too, and for no others: the program of a step and
+    of a look, with all constants in it, and the numbers that it is for. Where functions lie in
+    memory is left out, and which batches an iterable will have cannot be known."""
+    players = outcome.now.progress.players
+    arrays, rest = eqx.partition((problem, outcome.now.progress), eqx.is_array)
+
+    def program(arrays: PyTree) -> PyTree:
+        problem, progress = eqx.combine(arrays, rest)
+        data = problem.source.example()
+        after = problem.solver.step(problem.game, progress.players, progress.state, data)
+        return eqx.filter((after, problem.look(progress)), eqx.is_array)
+
+    traced = jax.make_jaxpr(program)(arrays)
+    numbers = problem.game, problem.solver, problem.metric, problem.tol, problem.source.identity()
     digest = hashlib.blake2b(digest_size=16)
-    arrays, rest = eqx.partition(problem, eqx.is_array)
-    digest.update(re.sub(r" at 0x[0-9a-f]+", "", str(jax.tree.flatten(rest))).encode())
-    for leaf in jax.tree.leaves(arrays):
-        numbers = _store.as_numbers(leaf)
-        digest.update(f"{leaf.dtype}{leaf.shape}".encode())
-        digest.update(np.ascontiguousarray(numbers).data)
+    text = f"{traced.jaxpr} {options}"
+    digest.update(re.sub(r" at 0x[0-9a-f]+", "", text).encode())
+    for leaf in [*_constants(traced), *jax.tree.leaves((numbers, players))]:
+        if eqx.is_array(leaf) or isinstance(leaf, (np.ndarray, np.generic)):
+            digest.update(f"{leaf.dtype}{leaf.shape}".encode())
+            digest.update(np.ascontiguousarray(_store.as_numbers(leaf)).tobytes())
     return digest.hexdigest()
+
+
+def _constants(program: Any) -> Iterator[Any]:
+    """The arrays in a program, and in those inside it, which its text leaves out."""
+    yield from getattr(program, "consts", ())
+    for equation in getattr(program, "jaxpr", program).eqns:
+        yield from (atom.val for atom in equation.invars if hasattr(atom, "val"))
+        for parameter in jax.tree.leaves(equation.params, is_leaf=_is_program):
+            if _is_program(parameter):
+                yield from _constants(parameter)
+
+
+def _is_program(parameter: Any) -> bool:
+    return hasattr(parameter, "eqns") or hasattr(parameter, "jaxpr")
 
 
 def _like(outcome: Outcome, stored: _store.Stored) -> Outcome:

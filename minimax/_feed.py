@@ -103,7 +103,7 @@ def is_iterable(data: Any) -> bool:
 
 def _on_host(batch: PyTree) -> PyTree:
     def converted(path: tuple[Any, ...], leaf: Any) -> np.ndarray:
-        array = np.asarray(leaf)
+        array = np.array(leaf)  # copied: a loader may write its next batch where this one is
         if array.dtype.kind not in "biufc" and not jnp.issubdtype(array.dtype, jnp.floating):
             raise GameError(
                 f"{_tree.place('a batch of data', path)} is {leaf!r}: expected an array of numbers."

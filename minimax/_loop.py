@@ -219,7 +219,7 @@ class _Loop(NamedTuple):
         far = now.size > FAR * (1 + first_size)
         worse = far & ~(now.residual < first_residual)
         over = progress.steps - outcome.first_step >= self.plan.max_steps
-        # With a tolerance of zero all steps are wanted, and no verdict on them.
+        # Without a tolerance above zero all steps are wanted, and no verdict on them.
         told = over & (self.problem.tol > 0)
         tunes, can_leave = self.problem.solver.chooses_step_size, self.problem.can_leave(progress)
         lost = told & far & tunes & ~evidence.is_deep(first_residual)

@@ -189,7 +189,8 @@ class Solution(eqx.Module):
 
     - `players`: the solver's output, structured like the players that were given.
     - `value`: the payoff there, without what regularisers add.
-    - `residual`: the metric there; `tol` is what it had to reach and `metric` its name.
+    - `residual`: the metric there; `tol` is what it had to reach (minus infinity where that is not
+      asked) and `metric` its name.
     - `steps`, `evaluations`: steps taken and operator evaluations that the solver made for them.
       Looking at the metric is not counted.
     - `trace`: a `Trace`, or `None` without `record`.
@@ -230,8 +231,9 @@ class Solution(eqx.Module):
         """What happened and what to do next."""
         if not isinstance(self.status, Status):
             return self._batch_line()
-        if self.status == Status.max_steps and float(self.tol) == 0:
-            return "All steps asked for are made: with tol=0 nothing else ends a good run."
+        if self.status == Status.max_steps and float(self.tol) <= 0:
+            reason = "with tol=0" if float(self.tol) == 0 else "where data are sampled"
+            return f"All steps asked for are made: {reason} nothing else ends a good run."
         if self.status == Status.nonfinite and int(self.steps) == 0:
             return _NONFINITE_AT_START
         return self.status.message
@@ -335,9 +337,11 @@ class Solution(eqx.Module):
 
     def _rows(self) -> list[str]:
         residual, tol = float(self.residual), float(self.tol)
-        sign = "<=" if residual <= tol else ">"
+        bound = f"{'<=' if residual <= tol else '>'} {tol:.3g} ({self.metric})"
+        if tol < 0:
+            bound = f"({self.metric}, on one batch)"
         rows = [
-            f"  residual     {residual:.3g} {sign} {tol:.3g} ({self.metric})",
+            f"  residual     {residual:.3g} {bound}",
             f"  value        {_as_text(self.value)}",
             f"  steps        {int(self.steps)}",
             f"  evaluations  {int(self.evaluations)}",

@@ -80,13 +80,14 @@ def solve(
     - `data`: handed to the payoff as its second argument, if given: any pytree, of which new
       numbers do not recompile. Or a `Sampler`, which draws a batch for every step. Or any iterable
       of batches that is no pytree: a generator, a `DataLoader`, an iterator over a list. What can
-      be gone through again is, epoch after epoch.
+      be gone through again is, epoch after epoch. Batches are taken ahead of their use: a run that
+      ends early has taken up to `check_every` more than it used.
     - `key`: the source of all randomness, for a `Sampler`. With an iterable the payoff is given
       pairs: a batch, and a key of its own.
     - `max_steps`: how many steps to make at most.
     - `tol`: what `metric` must reach. By default 1e-8 for float64, 1e-5 for float32 and 1e-2 for
-      half precision; the coarsest dtype among the players counts. By default 0, where data are
-      sampled: what a metric says of one batch is no verdict.
+      half precision; the coarsest dtype among the players counts. By default there is none
+      where data are sampled: what a metric says of one batch is no verdict.
     - `metric`: what is measured, by default `NaturalResidual()`. The status is "converged" exactly
       when it is at most `tol` at the players returned.
     - `record`: keep every `record`-th iterate, with its value, residual and the solver's stats, in
@@ -130,7 +131,7 @@ def solve(
         raise GameError("players are a Solution: expected its players, solution.players.")
     source, feed = _source_of(data, key, solver)
     if tol is None and not isinstance(source, Fixed):
-        tol = 0.0
+        tol = -math.inf
     request = _Request(
         game,
         as_players(players),
@@ -147,7 +148,7 @@ def solve(
         _warn_of_large_trace(request.players, max_steps // record)
         check_every = _nearest_divisor(record, check_every)
     plan = _loop.Plan(max_steps, max(min(check_every, max_steps), 1), record)
-    keeper = None if checkpoint is None else _keeper(checkpoint, request, plan)
+    keeper = None if checkpoint is None else _keeper(checkpoint, check_every, record)
     watchers: list[AbstractWatcher] = [] if keeper is None else [keeper]
     if progress:
         watchers.append(Bar())
@@ -197,7 +198,7 @@ def _run_in_several_calls(
     made, outcome, reason = _begun(request, plan)
     problem = _loop.Problem(request.game, made.solver, made.metric, made.source, made.tol)
     if keeper is not None:
-        outcome = keeper.restored(outcome, plan)
+        outcome = keeper.restored(problem, outcome, plan)
     if crew.feed is not None:
         crew.feed.skip(int(outcome.now.progress.steps - outcome.first_step))
     return _reported(problem, drive(problem, outcome, plan, crew), reason)
@@ -295,7 +296,7 @@ def _is_key(key: Any) -> bool:
     )
 
 
-def _keeper(checkpoint: Any, request: "_Request", plan: _loop.Plan) -> Keeper:
+def _keeper(checkpoint: Any, *options: Any) -> Keeper:
     if isinstance(checkpoint, (str, os.PathLike)):
         checkpoint = Checkpoint(checkpoint)
     if not isinstance(checkpoint, Checkpoint):
@@ -303,9 +304,7 @@ def _keeper(checkpoint: Any, request: "_Request", plan: _loop.Plan) -> Keeper:
             f'checkpoint is {checkpoint!r}: expected a folder, such as "runs/first", or an '
             "mm.Checkpoint(folder, every=1000)."
         )
-    # A run with more steps is the same run, and so is one with batches in another order.
-    same = request._replace(source=request.source.identity()), plan._replace(max_steps=0)
-    return Keeper(checkpoint, same)
+    return Keeper(checkpoint, options)
 
 
 def _resumed(problem: _loop.Problem, players: PyTree, state: Any) -> _loop.Progress:

@@ -21,8 +21,12 @@ class AbstractSource(eqx.Module):
     def ready(self) -> "AbstractSource":
         """This source with all that stays the same during a run, inside the compiled program."""
 
+    @abc.abstractmethod
+    def example(self) -> PyTree:
+        """Data like those of a step."""
+
     def identity(self) -> PyTree:
-        """What makes a run with this source another run."""
+        """The arrays that make a run with this source another run."""
         return self
 
     @abc.abstractmethod
@@ -57,6 +61,9 @@ class Fixed(AbstractSource):
         del item
         return self.data
 
+    def example(self) -> PyTree:
+        return self.data
+
 
 @final
 class Drawn(AbstractSource):
@@ -85,6 +92,9 @@ class Drawn(AbstractSource):
             return self.sampler.sample(key)
         keys = jax.random.split(key, self.per_step)
         return IndependentBatches(jax.lax.map(self.sampler.sample, keys))
+
+    def example(self) -> PyTree:
+        return self.batch(jnp.zeros((), int))
 
 
 @final
@@ -121,3 +131,9 @@ class Fed(AbstractSource):
             key = jax.random.fold_in(jax.random.split(self.key)[0], step)
             batch = batch, key if self.per_step == 1 else jax.random.split(key, self.per_step)
         return batch if self.per_step == 1 else IndependentBatches(batch)
+
+    def example(self) -> PyTree:
+        first = self.first
+        if self.per_step > 1:
+            first = jax.tree.map(lambda leaf: jnp.stack(self.per_step * [leaf]), first)
+        return self.batch((first, jnp.zeros((), int)))

@@ -10,6 +10,7 @@ import os
 import pathlib
 import tempfile
 import zipfile
+import zlib
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -19,6 +20,18 @@ import numpy as np
 from jaxtyping import PyTree
 
 from minimax._errors import GameError
+
+_DAMAGED = (
+    OSError,
+    EOFError,
+    LookupError,
+    ValueError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What NumPy and zipfile raise at files that are none of theirs; of their errors all that are not
+said to be impossible."""
 
 
 class Stored(NamedTuple):
@@ -62,7 +75,7 @@ def read(path: str | os.PathLike) -> Stored:
             arrays = [file[f"array{i}"] for i in range(len(head["kinds"]))]
     except FileNotFoundError:
         raise
-    except (OSError, EOFError, zipfile.BadZipFile, LookupError, ValueError) as error:
+    except _DAMAGED as error:
         raise GameError(f"{os.fspath(path)} is no file of minimax, or damaged: {error}") from error
     return Stored(dict(zip(head["kinds"], arrays, strict=True)), head["kinds"], head["note"])
 

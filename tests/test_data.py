@@ -144,7 +144,8 @@ def test_looks_are_at_one_batch_and_pass_no_verdict():
     """The residual falls because the players move: with players that stay it is one number."""
     still = solve(solver=mm.GradientDescentAscent(0.0), record=10)
     assert len(set(still.trace.residual.tolist())) == 1
-    assert still.status == "max_steps" and still.tol == 0
+    assert still.status == "max_steps" and still.tol == -np.inf
+    assert "(NaturalResidual, on one batch)" in repr(still) and "where data are" in repr(still)
     assert solve(tol=100.0).status == "converged"
 
 
@@ -290,3 +291,25 @@ def test_a_feed_passes_over_what_was_used():
     assert steps == 5
     expected = [batch["b"] for batch in batches(16)][6:]
     np.testing.assert_array_equal(stacked["b"].reshape(10, 2), expected)
+
+
+def test_an_exact_zero_on_one_batch_is_no_solution():
+    """As sparse and hinge losses have it: the first look must not end the run."""
+    game = mm.Game(lambda p, d: d * ((p[0] - 3) ** 2 - (p[1] - 1) ** 2))
+    zeros = itertools.chain([np.float32(0)], itertools.repeat(np.float32(1)))
+    found = mm.solve(game, (0.0, 0.0), EG, data=zeros, max_steps=200)
+    assert found.status == "max_steps"
+    np.testing.assert_allclose(found.players, (3, 1), rtol=1e-3)
+
+
+def test_a_loader_may_reuse_its_buffer():
+    def reusing():
+        buffer = np.zeros(3, "float32")
+        for number in range(1, 61):
+            buffer[...] = number
+            yield buffer
+
+    game = mm.Game(lambda p, d: jnp.mean(d) * p[0] + 0 * p[1])
+    descent = mm.GradientDescentAscent(1.0)
+    found = mm.solve(game, (0.0, 0.0), descent, data=reusing(), max_steps=60)
+    assert found.players[0] == -sum(range(1, 61))

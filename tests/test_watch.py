@@ -272,6 +272,45 @@ def test_a_checkpoint_of_another_run_is_told(tmp_path):
             solve(checkpoint=tmp_path, **other)
 
 
+@pytest.mark.usefixtures("float64")
+def test_what_is_hidden_in_a_function_makes_another_run(tmp_path):
+    """Bodies, closures, optimizers and the arrays in them: all that is in the program."""
+    table = np.eye(40)
+    other_table = table.copy()
+    other_table[7, 7] = 9.0
+
+    def run(payoff=lambda p: (p[0] - 1) ** 2 - p[1] ** 2, rate=0.1, table=table, constant=1.0):
+        def whole(p):
+            return payoff(p) + constant * p[0] + jnp.sum(table @ (p[0] * jnp.ones(40)))
+
+        solver = mm.GradientDescentAscent(optax.adam(rate))
+        return mm.solve(
+            mm.Game(whole), (0.0, 0.0), solver, checkpoint=tmp_path, max_steps=50, tol=0.0
+        )
+
+    first = run()
+    assert repr(run()) == repr(first)
+    for other in (
+        {"payoff": lambda p: (p[0] - 5) ** 2 - p[1] ** 2},
+        {"rate": 0.2},
+        {"table": other_table},
+        {"constant": 2.0},
+    ):
+        with pytest.raises(mm.GameError, match="is a checkpoint of another run"):
+            run(**other)
+
+
+def test_a_verdict_at_the_end_is_none_on_more_steps(tmp_path):
+    """Out of steps a run may be called cycling; with more of them it goes on."""
+    game, solver = mm.Game(lambda p: p[0] * p[1]), mm.AlternatingGradientDescentAscent(0.5)
+
+    def run(max_steps, **options):
+        return mm.solve(game, (1.0, 1.0), solver, max_steps=max_steps, **options)
+
+    assert run(10_000, checkpoint=tmp_path).status == "cycling"
+    assert_equal(run(12_000, checkpoint=tmp_path).state, run(12_000).state)
+
+
 def test_divergence_does_not_harm_a_checkpoint(tmp_path):
     """What is written is what was finite."""
     game = mm.Game(lambda p: p[0] * p[1])

@@ -47,8 +47,8 @@ def show_solution(
     values = [f"{name} {float(value):.6g}" for name, value in _leaves("", solution.value)]
     _show("value", ", ".join(values).strip())
     residual, tol = float(solution.residual), float(solution.tol)
-    sign = "<=" if residual <= tol else ">"
-    _show("metric", f"{_spaced(solution.metric)} {residual:.3g} {sign} {tol:.3g}")
+    bound = f"{'<=' if residual <= tol else '>'} {tol:.3g}" if tol >= 0 else "on one batch"
+    _show("metric", f"{_spaced(solution.metric)} {residual:.3g} {bound}")
     for line in _meaning(metric, solution):
         _show("", line)
     if certificate is not None:

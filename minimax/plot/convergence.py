@@ -56,7 +56,9 @@ def convergence(
     for guide in guides:
         _check_option("guide", guide, tuple(_RATES))
     curves = [_curve(run, against) for run in as_runs(solutions)]
-    tolerances = sorted({float(curve.run.solution.tol) for curve in curves} - {0.0, np.inf})
+    tolerances = sorted(
+        {float(curve.run.solution.tol) for curve in curves} - {0.0, np.inf, -np.inf}
+    )
 
     ax = _style.axes_or_new(ax, (5.6, 3.8 + 0.2 * len(curves)))
     on_log = scale == "loglog" and any(np.any(curve.work > 0) for curve in curves)
