@@ -96,8 +96,9 @@ _MESSAGES = {
         "here with solve(..., state=solution.state)."
     ),
     Status.exhausted: (
-        "The data ended: all batches are used. An iterable that can be gone through again, which "
-        "an iterator cannot, begins a new epoch by itself."
+        "The data ended: all batches are used. Go on from here with more of them, "
+        "solve(..., state=solution.state), or hand over an iterable that can be gone through again, "
+        "which an iterator cannot: it begins a new epoch by itself."
     ),
 }
 

@@ -76,7 +76,7 @@ def test_a_solved_game(run, saddle):
     assert lines[0] == "game         Game"
     assert lines[1].split() == ["players", "0", "min", "()", "float32", "free"]
     assert lines[2].split() == ["1", "max", "()", "float32", "free"]
-    assert lines[3] == "solver       ExtraGradient(optimizer=0.5, moments='shared')"
+    assert lines[3] == "solver       ExtraGradient(optimizer=0.5, moments='shared', samples='same')"
     table = lines[5 : lines.index("", 5)]
     assert table[0].split() == ["step", "value", "residual", "evaluations"]
     assert table[1].split()[0] == "0" and 5 <= len(table) <= 13
@@ -193,7 +193,7 @@ def test_a_step_size_is_estimated(run, saddle):
 
 def test_the_games_own_solver_with_another_step_size(run):
     _, out, _ = run("solve", GAMES / "gan_lite.py", "--step-size", 0.25, "--max-steps", 1)
-    assert "ExtraGradient(optimizer=0.25, moments='shared')" in out
+    assert "ExtraGradient(optimizer=0.25, moments='shared', samples='same')" in out
 
 
 @pytest.mark.parametrize("singular_values", [[2.0], [3.0, 1.0, 0.1]])
