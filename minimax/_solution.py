@@ -97,7 +97,7 @@ _MESSAGES = {
     ),
     Status.exhausted: (
         "The data ended: all batches are used. Go on from here with more of them, "
-        "solve(..., state=solution.state), or hand over an iterable that can be gone through again, "
+        "solve(..., state=solution.state), or take an iterable that can be gone through again, "
         "which an iterator cannot: it begins a new epoch by itself."
     ),
 }

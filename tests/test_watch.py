@@ -7,6 +7,7 @@ import pathlib
 import signal
 import subprocess
 import sys
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -290,12 +291,13 @@ def test_what_is_hidden_in_a_function_makes_another_run(tmp_path):
 
     first = run()
     assert repr(run()) == repr(first)
-    for other in (
+    others: list[dict[str, Any]] = [
         {"payoff": lambda p: (p[0] - 5) ** 2 - p[1] ** 2},
         {"rate": 0.2},
         {"table": other_table},
         {"constant": 2.0},
-    ):
+    ]
+    for other in others:
         with pytest.raises(mm.GameError, match="is a checkpoint of another run"):
             run(**other)
 
