@@ -15,7 +15,8 @@ import numpy as np
 from jaxtyping import PyTree
 
 from minimax import _store
-from minimax._errors import GameError
+from minimax._errors import GameError, check_whole
+from minimax._files import remove_parts
 from minimax._loop import RUNNING, Outcome, Plan, Problem
 from minimax._solution import Status, Trace
 from minimax._watch import AbstractWatcher, Moment
@@ -57,10 +58,8 @@ class Checkpoint:
     """
 
     def __init__(self, folder: str | os.PathLike, every: int | None = None):
-        if every is not None and (isinstance(every, bool) or not isinstance(every, int)):
-            raise GameError(f"every is {every!r}: expected a whole number of steps >= 1, or None.")
-        if every is not None and every < 1:
-            raise GameError(f"every is {every}: expected a whole number of steps >= 1, or None.")
+        if every is not None:
+            check_whole("every", every)
         self.folder = pathlib.Path(folder)
         self.every = every
 
@@ -86,7 +85,7 @@ class Keeper(AbstractWatcher):
         """The outcome in the file; `outcome`, that of a run which has not begun, without one."""
         path = self._checkpoint.path
         path.parent.mkdir(parents=True, exist_ok=True)
-        _store.remove_unfinished(path)
+        remove_parts(path)
         run = _fingerprint(problem, outcome, self._options)
         self._note = {"run": run, "max_steps": plan.max_steps}
         if not path.exists():

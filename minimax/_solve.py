@@ -18,7 +18,7 @@ from minimax._check import check_fits, check_sets
 from minimax._checkpoint import Checkpoint, Keeper
 from minimax._choose import choose_solver
 from minimax._drive import Crew, drive
-from minimax._errors import GameError, is_known
+from minimax._errors import GameError, check_whole, is_known
 from minimax._feed import Feed, is_iterable
 from minimax._game import AbstractGame
 from minimax._metrics.base import AbstractMetric
@@ -291,9 +291,7 @@ def _source_of(
 def _is_key(key: Any) -> bool:
     if not eqx.is_array(key):
         return False
-    return jnp.issubdtype(key.dtype, jax.dtypes.prng_key) or (
-        key.dtype == jnp.uint32 and key.ndim == 1
-    )
+    return _tree.is_key(key) or (key.dtype == jnp.uint32 and key.ndim == 1)
 
 
 def _keeper(checkpoint: Any, *options: Any) -> Keeper:
@@ -350,13 +348,10 @@ def _check_options(
         raise GameError(f"tol is {tol!r}: expected one number >= 0.")
     if not (time_limit is None or _is_seconds(time_limit)):
         raise GameError(f"time_limit is {time_limit!r}: expected seconds, one number > 0, or None.")
-    least = {"max_steps": 0, "record": 1, "check_every": 1}
-    given = {"max_steps": max_steps, "record": record, "check_every": check_every}
-    for name, number in given.items():
-        if name == "record" and number is None:
-            continue
-        if isinstance(number, bool) or not isinstance(number, int) or number < least[name]:
-            raise GameError(f"{name} is {number!r}: expected a whole number >= {least[name]}.")
+    check_whole("max_steps", max_steps, least=0)
+    check_whole("check_every", check_every)
+    if record is not None:
+        check_whole("record", record)
     counter = jnp.iinfo(jnp.result_type(int))
     most = counter.max // 4  # a step has a few evaluations, and those are counted as well
     if max_steps > most:

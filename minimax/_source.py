@@ -67,8 +67,8 @@ class Fixed(AbstractSource):
 
 @final
 class Drawn(AbstractSource):
-    """Batches from a sampler, `per_step` for every step. A key is used once: those of steps come
-    from one half of `key`, that of the looks is the other half."""
+    """Batches from a sampler, `per_step` for every step. A key is used once: of the two halves of
+    `key` one becomes that of all steps, the other is for the looks."""
 
     sampler: Sampler
     key: PRNGKeyArray
@@ -76,8 +76,8 @@ class Drawn(AbstractSource):
     looked_at: PyTree = None
 
     def ready(self) -> "Drawn":
-        _, key = jax.random.split(self.key)
-        return Drawn(self.sampler, self.key, self.per_step, self.sampler.sample(key))
+        of_steps, of_looks = jax.random.split(self.key)
+        return Drawn(self.sampler, of_steps, self.per_step, self.sampler.sample(of_looks))
 
     def seen(self) -> PyTree:
         return self.looked_at
@@ -86,8 +86,7 @@ class Drawn(AbstractSource):
         return first + jnp.arange(length, dtype=first.dtype)
 
     def batch(self, item: PyTree) -> PyTree:
-        of_steps, _ = jax.random.split(self.key)
-        key = jax.random.fold_in(of_steps, item)
+        key = jax.random.fold_in(self.key, item)
         if self.per_step == 1:
             return self.sampler.sample(key)
         keys = jax.random.split(key, self.per_step)
@@ -111,15 +110,16 @@ class Fed(AbstractSource):
     per_step: int = eqx.field(static=True)
 
     def ready(self) -> "Fed":
-        return self
+        if self.key is None:
+            return self
+        of_steps, of_looks = jax.random.split(self.key)
+        return Fed(self.batches, (self.first, of_looks), of_steps, self.per_step)
 
     def identity(self) -> PyTree:
         return self.key
 
     def seen(self) -> PyTree:
-        if self.key is None:
-            return self.first
-        return self.first, jax.random.split(self.key)[1]
+        return self.first
 
     def stream(self, first: Int[Array, ""], length: int) -> PyTree:
         steps = first + jnp.arange(length, dtype=first.dtype)
@@ -128,12 +128,12 @@ class Fed(AbstractSource):
     def batch(self, item: PyTree) -> PyTree:
         batch, step = item
         if self.key is not None:
-            key = jax.random.fold_in(jax.random.split(self.key)[0], step)
+            key = jax.random.fold_in(self.key, step)
             batch = batch, key if self.per_step == 1 else jax.random.split(key, self.per_step)
         return batch if self.per_step == 1 else IndependentBatches(batch)
 
     def example(self) -> PyTree:
-        first = self.first
+        first = self.first if self.key is None else self.first[0]
         if self.per_step > 1:
             first = jax.tree.map(lambda leaf: jnp.stack(self.per_step * [leaf]), first)
         return self.batch((first, jnp.zeros((), int)))

@@ -7,8 +7,9 @@ import minimax
 
 ROOT = pathlib.Path(minimax.__file__).parents[1]
 # From the ground up: a module imports only what stands on an earlier line, so there is no cycle.
-FLOORS = """_errors _polynomial _interrupt _kinds
-    _tree _store
+FLOORS = """_errors _polynomial _interrupt _kinds _files
+    _tree
+    _store
     _rounding
     _step_size
     _roles _players _constraints _frozen _sampler _feed

@@ -66,7 +66,7 @@ def test_every_step_sees_the_next_batch():
     seen = mm.solve(
         game, players, descent, data=normal, key=KEY, max_steps=60, check_every=20, record=1
     )
-    source = Drawn(normal, KEY, 1)
+    source = Drawn(normal, KEY, 1).ready()
     expected = jax.vmap(source.batch)(jnp.arange(60))
     np.testing.assert_allclose(-np.diff(seen.trace.players[0], axis=0), expected, atol=2e-6)
 
@@ -74,7 +74,7 @@ def test_every_step_sees_the_next_batch():
 @pytest.mark.parametrize("solver", [EG, BOTH], ids=["same", "independent"])
 def test_extragradient_by_hand_with_one_batch_or_two(solver):
     """The second evaluation of a step sees the batch of the first one, or its own."""
-    source = Drawn(NORMAL, KEY, solver.batches_per_step)
+    source = Drawn(NORMAL, KEY, solver.batches_per_step).ready()
     data = jax.vmap(source.batch)(jnp.arange(30))
     drawn = data.stacked["b"] if solver is BOTH else jnp.stack([data["b"], data["b"]], axis=1)
     operator = jax.jit(lambda z, d: GAME.operator(z, d))

@@ -3,6 +3,7 @@
 """Who watches a run: callbacks, progress, and checkpoints, which outlive a process."""
 
 import builtins
+import os
 import pathlib
 import signal
 import subprocess
@@ -143,6 +144,7 @@ def test_what_is_written_is_what_is_read(tmp_path):
         "scalar": jnp.int32(0),
         "key": jax.random.key(0),
     }
+    assert oct((tmp_path / "file").stat().st_mode & 0o444) == "0o444", "others may read it"
     assert_equal(
         {k: v for k, v in _store.filled(blank, stored, "it").items() if k != "function"},
         {k: v for k, v in ODD.items() if k != "function"},
@@ -157,7 +159,7 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch, broken):
     def fail(*_, **__):
         raise OSError("no space left")
 
-    monkeypatch.setattr(np if broken == "savez" else _store.os, broken, fail)
+    monkeypatch.setattr(np if broken == "savez" else os, broken, fail)
     with pytest.raises(OSError, match="no space left"):
         _store.write(tmp_path / "file", {"a": jnp.zeros(3)}, {})
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
@@ -331,7 +333,7 @@ def test_divergence_does_not_harm_a_checkpoint(tmp_path):
 @pytest.mark.parametrize("every", [0, -1, 1.5, True, "often"])
 @pytest.mark.usefixtures("as_users_run_it")
 def test_intervals_are_steps(every):
-    with pytest.raises(mm.GameError, match="every is .*: expected a whole number of steps"):
+    with pytest.raises(mm.GameError, match="every is .*: expected a whole number >= 1"):
         mm.Checkpoint("folder", every=every)
     with pytest.raises(mm.GameError, match="checkpoint is 3: expected a folder"):
         solve(checkpoint=3)

@@ -13,7 +13,7 @@ from minimax._certify._certificate import Certificate
 from minimax._certify._measured import measured
 from minimax._certify._verdict import worded
 from minimax._check import check_fits
-from minimax._errors import GameError, is_known
+from minimax._errors import GameError, check_whole, is_known
 from minimax._game import AbstractGame
 from minimax._players import as_players
 from minimax._solution import Solution
@@ -84,8 +84,7 @@ def certify(
         raise GameError("players are a Solution: expected its players, solution.players.")
     check_fits(game, players, data)
     for name, number in (("pairs", pairs), ("max_steps", max_steps)):
-        if isinstance(number, bool) or not isinstance(number, int) or number < 0:
-            raise GameError(f"{name} of certify is {number!r}: expected a whole number >= 0.")
+        check_whole(f"{name} of certify", number, least=0)
     players, data = as_players(players), _tree.floats_as_arrays(data)
     if not is_known(*jax.tree.leaves((game, players, data))):
         raise GameError(

@@ -1,16 +1,12 @@
 """The files that a run leaves: its picture and its certificate, whole or not at all."""
 
-import contextlib
 import importlib.metadata
 import importlib.util
 import json
 import math
-import os
 import pathlib
 import platform
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import IO, Any
 
 import equinox as eqx
@@ -18,6 +14,7 @@ import jax
 import numpy as np
 
 import minimax as mm
+from minimax._files import beside, replaced
 
 
 def check(plot: pathlib.Path | None, data: pathlib.Path | None) -> None:
@@ -121,44 +118,19 @@ def _check_destination(path: pathlib.Path) -> None:
     if path.exists() and not path.is_file():
         raise mm.GameError(f"{path} is not a regular file: it cannot be replaced.")
     try:
-        with _temporary_beside(path):
+        with beside(path):
             pass
     except OSError as error:
         raise mm.GameError(f"{path} cannot be written: {error.strerror or error}.") from None
 
 
 def _write(path: pathlib.Path, write: Callable[[IO[bytes]], Any]) -> None:
-    """Writes beside `path` and renames, so that at every moment a whole file has that name."""
+    """Writes, so that at every moment a whole file has that name."""
     try:
-        with _temporary_beside(path) as temporary:
-            with open(temporary, "wb") as file:
-                write(file)
-            if path.exists():
-                shutil.copymode(path, temporary)
-            else:
-                temporary.chmod(0o666 & ~_umask())
-            os.replace(temporary, path.resolve())
+        with replaced(path) as file:
+            write(file)
     except OSError as error:
         raise mm.GameError(f"{path} cannot be written: {error.strerror or error}.") from None
-
-
-@contextlib.contextmanager
-def _temporary_beside(path: pathlib.Path) -> Iterator[pathlib.Path]:
-    """A new file in the directory of `path`; gone in the end, unless it was renamed."""
-    target = path.resolve()
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    os.close(handle)
-    temporary = pathlib.Path(name)
-    try:
-        yield temporary
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)  # it can only be read by setting it
-    os.umask(mask)
-    return mask
 
 
 def _ending(path: pathlib.Path) -> str:

@@ -7,7 +7,6 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PyTree
 
 from minimax import _tree
-from minimax._errors import GameError
 from minimax._game import AbstractGame
 from minimax._solvers.base import AbstractSolver
 
@@ -74,9 +73,3 @@ def begin_anew(
         since=jnp.where(condition, 0, state.since),
         spent=state.spent + jnp.where(condition, before, 0),
     )
-
-
-def check_period(period: Any) -> None:
-    """Raises `GameError` for what is no number of steps."""
-    if isinstance(period, bool) or not isinstance(period, int) or period < 1:
-        raise GameError(f"period is {period!r}: expected a whole number >= 1.")

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from minimax import _tree
-from minimax._errors import GameError, is_known
+from minimax._errors import GameError, check_whole, is_known
 from minimax._game import AbstractGame
 from minimax._solvers._backtracking import Trial, backtrack, grow, probe, project_on_hyperplane
 from minimax._solvers.base import AbstractSolver
@@ -104,15 +104,7 @@ class AdaptiveExtraGradient(AbstractSolver):
                     f"{name} of AdaptiveExtraGradient is {number}: expected a number between 0 "
                     "and 1."
                 )
-        if (
-            isinstance(self.patience, bool)
-            or not isinstance(self.patience, int)
-            or self.patience < 1
-        ):
-            raise GameError(
-                f"patience of AdaptiveExtraGradient is {self.patience!r}: expected a whole number "
-                ">= 1."
-            )
+        check_whole("patience", self.patience)
 
     @property
     def chooses_step_size(self) -> bool:

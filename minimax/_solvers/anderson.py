@@ -8,7 +8,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int, PyTree
 
 from minimax import _tree
-from minimax._errors import GameError
+from minimax._errors import check_whole
 from minimax._game import AbstractGame
 from minimax._solvers._wrapper import AbstractWrapper, begin_anew, residual
 from minimax._solvers.base import AbstractSolver
@@ -75,8 +75,7 @@ class Anderson(AbstractWrapper):
     memory: int = eqx.field(default=5, static=True)
 
     def __check_init__(self) -> None:
-        if isinstance(self.memory, bool) or not isinstance(self.memory, int) or self.memory < 1:
-            raise GameError(f"memory is {self.memory!r}: expected a whole number >= 1.")
+        check_whole("memory", self.memory)
 
     def init(self, game: AbstractGame, players: PyTree, data: PyTree = None) -> AndersonState:
         level = residual(game, players, data)

@@ -11,7 +11,7 @@ import optax
 from jaxtyping import Array, Float, Int, PyTree
 
 from minimax import _tree
-from minimax._errors import GameError
+from minimax._errors import GameError, check_whole
 from minimax._game import AbstractGame, Variable
 from minimax._optimizers import Optimizer, as_optimizer, per_descending_player
 from minimax._players import as_players
@@ -122,9 +122,7 @@ class BestResponse(AbstractSolver):
 
     def __check_init__(self) -> None:
         for path, k in jax.tree_util.tree_leaves_with_path(self.inner_steps, is_leaf=_is_none):
-            if isinstance(k, bool) or not isinstance(k, int) or k < 1:
-                place = _tree.place("inner_steps", path)
-                raise GameError(f"{place} is {k!r}: expected a whole number >= 1.")
+            check_whole(_tree.place("inner_steps", path), k)
 
     def check(self, game: AbstractGame, players: PyTree, data: PyTree = None) -> None:
         refuse_regularizers(self, game, players)

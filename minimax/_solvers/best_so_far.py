@@ -8,8 +8,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PyTree
 
 from minimax import _tree
+from minimax._errors import check_whole
 from minimax._game import AbstractGame
-from minimax._solvers._wrapper import AbstractWrapper, check_period, residual
+from minimax._solvers._wrapper import AbstractWrapper, residual
 from minimax._solvers.base import AbstractSolver
 from minimax._solvers.extra_gradient import ExtraGradient
 
@@ -61,7 +62,7 @@ class BestSoFar(AbstractWrapper):
     period: int = eqx.field(default=1, static=True)
 
     def __check_init__(self) -> None:
-        check_period(self.period)
+        check_whole("period", self.period)
 
     def init(self, game: AbstractGame, players: PyTree, data: PyTree = None) -> BestSoFarState:
         return BestSoFarState(

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PyTree
 
 from minimax import _tree
-from minimax._errors import GameError, is_known
+from minimax._errors import GameError, check_whole, is_known
 from minimax._game import AbstractGame
 from minimax._roles import choose, number_of_each
 from minimax._solvers._jacobian import Linearized, check_free, linearize
@@ -81,9 +81,7 @@ class CompetitiveGradientDescent(AbstractSolver):
     def __check_init__(self) -> None:
         if is_known(self.tol) and not 0 <= float(self.tol) < float("inf"):
             raise GameError(f"tol is {self.tol}: expected a finite number >= 0.")
-        most = self.max_iterations
-        if isinstance(most, bool) or not isinstance(most, int) or most < 0:
-            raise GameError(f"max_iterations is {most!r}: expected a whole number >= 0.")
+        check_whole("max_iterations", self.max_iterations, least=0)
 
     def init(
         self, game: AbstractGame, players: PyTree, data: PyTree = None

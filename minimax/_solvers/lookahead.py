@@ -7,9 +7,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PyTree
 
 from minimax import _tree
-from minimax._errors import GameError, is_known
+from minimax._errors import GameError, check_whole, is_known
 from minimax._game import AbstractGame
-from minimax._solvers._wrapper import AbstractWrapper, check_period
+from minimax._solvers._wrapper import AbstractWrapper
 from minimax._solvers.base import AbstractSolver
 from minimax._solvers.extra_gradient import ExtraGradient
 
@@ -61,7 +61,7 @@ class Lookahead(AbstractWrapper):
     pull: Float[Array, ""] = eqx.field(default=0.5, converter=_tree.as_real)
 
     def __check_init__(self) -> None:
-        check_period(self.period)
+        check_whole("period", self.period)
         if is_known(self.pull) and not 0 < float(self.pull) <= 1:
             raise GameError(f"pull is {self.pull}: expected a number above 0 and up to 1.")
 

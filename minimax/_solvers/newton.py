@@ -9,7 +9,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int, PyTree
 
 from minimax import _tree
-from minimax._errors import GameError, is_known
+from minimax._errors import GameError, check_whole, is_known
 from minimax._game import AbstractGame
 from minimax._solvers._gmres import gmres
 from minimax._solvers._jacobian import check_free
@@ -90,8 +90,7 @@ class Newton(AbstractSolver):
     size: int = eqx.field(default=100, static=True)
 
     def __check_init__(self) -> None:
-        if isinstance(self.size, bool) or not isinstance(self.size, int) or self.size < 1:
-            raise GameError(f"size is {self.size!r}: expected a whole number >= 1.")
+        check_whole("size", self.size)
         number = self.regularization
         if is_known(number) and not 0 < float(number) < float("inf"):
             raise GameError(f"regularization is {number}: expected a finite number > 0.")

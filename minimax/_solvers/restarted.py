@@ -8,9 +8,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PyTree
 
 from minimax import _tree
-from minimax._errors import GameError, is_known
+from minimax._errors import GameError, check_whole, is_known
 from minimax._game import AbstractGame
-from minimax._solvers._wrapper import AbstractWrapper, begin_anew, check_period, residual
+from minimax._solvers._wrapper import AbstractWrapper, begin_anew, residual
 from minimax._solvers.base import AbstractSolver
 from minimax._solvers.fast_extra_gradient import FastExtraGradient
 
@@ -70,7 +70,7 @@ class Restarted(AbstractWrapper):
     decrease: Float[Array, ""] = eqx.field(default=0.3, converter=_tree.as_real)
 
     def __check_init__(self) -> None:
-        check_period(self.period)
+        check_whole("period", self.period)
         if is_known(self.decrease) and not float(self.decrease) > 0:
             raise GameError(f"decrease is {self.decrease}: expected a number > 0.")
 

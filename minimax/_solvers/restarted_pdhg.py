@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PyTree
 
 from minimax import _tree
-from minimax._errors import GameError, is_known
+from minimax._errors import GameError, check_whole, is_known
 from minimax._game import AbstractGame
 from minimax._roles import choose, minimisers
 from minimax._solvers._sides import check_bilinear
@@ -104,9 +104,7 @@ class RestartedPDHG(AbstractSolver):
     decrease: Array = eqx.field(default=0.2, converter=_tree.as_real)
 
     def __check_init__(self) -> None:
-        patience = self.patience
-        if isinstance(patience, bool) or not isinstance(patience, int) or patience < 1:
-            raise GameError(f"patience is {patience!r}: expected a whole number >= 1.")
+        check_whole("patience", self.patience)
         if is_known(self.decrease) and not 0 < float(self.decrease) < 1:
             raise GameError(f"decrease is {self.decrease}: expected a number between 0 and 1.")
 

@@ -10,7 +10,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from minimax import _tree
-from minimax._errors import GameError
+from minimax._errors import check_whole
 from minimax._game import AbstractGame
 from minimax._solvers._gmres import gmres
 from minimax._solvers._wrapper import AbstractWrapper, residual
@@ -162,8 +162,7 @@ class SemismoothNewton(AbstractWrapper):
     size: int = eqx.field(default=200, static=True)
 
     def __check_init__(self) -> None:
-        if isinstance(self.size, bool) or not isinstance(self.size, int) or self.size < 1:
-            raise GameError(f"size is {self.size!r}: expected a whole number >= 1.")
+        check_whole("size", self.size)
 
     def init(
         self, game: AbstractGame, players: PyTree, data: PyTree = None

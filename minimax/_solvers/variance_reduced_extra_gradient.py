@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool, Float, Int, PyTree
 
 from minimax import _tree
-from minimax._errors import GameError, is_known
+from minimax._errors import GameError, check_whole, is_known
 from minimax._game import AbstractGame
 from minimax._solvers.base import AbstractSolver
 from minimax._step_size import as_step_size
@@ -100,8 +100,7 @@ class VarianceReducedExtraGradient(AbstractSolver):
 
     def __check_init__(self) -> None:
         b, p, seed = self.batch_size, self.probability, self.seed
-        if isinstance(b, bool) or not isinstance(b, int) or b < 1:
-            raise GameError(f"batch_size is {b!r}: expected a whole number >= 1.")
+        check_whole("batch_size", b)
         if p is not None and is_known(p) and not 0 < float(p) <= 1:
             raise GameError(f"probability is {p}: expected a number above 0 and up to 1.")
         if not jnp.issubdtype(seed.dtype, jnp.integer):
