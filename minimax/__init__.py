@@ -48,6 +48,7 @@ from minimax._metrics.normalized_gap import NormalizedGap as NormalizedGap
 from minimax._metrics.restricted_gap import RestrictedGap as RestrictedGap
 from minimax._metrics.subgradient_residual import SubgradientResidual as SubgradientResidual
 from minimax._metrics.tangent_residual import TangentResidual as TangentResidual
+from minimax._optimizers import Jointly as Jointly
 from minimax._optimizers import per_player as per_player
 from minimax._sampler import IndependentBatches as IndependentBatches
 from minimax._sampler import Sampler as Sampler

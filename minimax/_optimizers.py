@@ -1,8 +1,9 @@
 """How players move: one optax transformation per player, from one description for all."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, final
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
@@ -16,12 +17,58 @@ Optimizer = ArrayLike | Callable[[ArrayLike], ArrayLike] | optax.GradientTransfo
 """A step size, a schedule of step sizes, or any optax transformation."""
 
 
-def as_optimizer(optimizer: PyTree[Optimizer]) -> PyTree[Optimizer]:
+@final
+class Jointly(eqx.Module):
+    r"""An optimizer before which something is done to the gradients of all players together.
+
+    $$g = (\nabla_{z_1} f_1, \ldots, \nabla_{z_n} f_n) \mapsto \text{before}(g), \qquad
+      \text{then each player's own optimizer on its block.}$$
+
+    Optimizers see one player each: `optax.chain(optax.clip_by_global_norm(1.0), optax.adam(1e-3))`
+    clips every player by its own norm. Behind `Jointly` all are scaled by one number, which keeps
+    the direction of the joint step, and with it what a saddle point is.
+
+    **Arguments:**
+
+    - `before`: an optax transformation. It sees the gradients of the payoffs as they are, those of
+      maximisers too, so it should not care for signs, as clipping does not.
+    - `optimizer`: a step size, a schedule or an optax transformation, for all players, per role or
+      per player.
+
+    **Raises:** `GameError` for another `before`. Methods in which players move in turn refuse it:
+    they never have the gradients of all at once.
+
+    ```python
+    >>> import minimax as mm
+    >>> import optax
+    >>> clipped = mm.Jointly(optax.clip_by_global_norm(1.0), optax.sgd(0.5))
+    >>> game = mm.Game(lambda players: players[0] * players[1])
+    >>> mm.solve(game, (1.0, 1.0), mm.ExtraGradient(clipped)).status
+    <Status.converged: 0>
+
+    ```
+    """
+
+    before: optax.GradientTransformation
+    optimizer: PyTree[Optimizer]
+
+    def __init__(self, before: optax.GradientTransformation, optimizer: PyTree[Optimizer]):
+        if not isinstance(before, optax.GradientTransformation):
+            raise GameError(
+                f"before of Jointly is {before!r}: expected an optax transformation, such as "
+                "optax.clip_by_global_norm(1.0)."
+            )
+        self.before, self.optimizer = before, as_optimizer(optimizer)
+
+
+def as_optimizer(optimizer: PyTree[Optimizer]) -> PyTree[Optimizer] | Jointly:
     """`optimizer` with step sizes as arrays, so that a new step size does not recompile.
 
     Raises `GameError` where a leaf is none of step size, schedule and optax transformation, and for
     negative step sizes: signs are the roles' business.
     """
+    if isinstance(optimizer, Jointly):
+        return Jointly(optimizer.before, optimizer.optimizer)
 
     def convert(path: tuple[Any, ...], leaf: Any) -> Any:
         converted = as_single_optimizer(leaf, path)
@@ -63,7 +110,7 @@ def per_player(
     **Arguments:**
 
     - `optimizer`: a step size, a schedule or an optax transformation for all players; or
-      `{"min": ..., "max": ...}`; or a prefix of the players.
+      `{"min": ..., "max": ...}`; or a prefix of the players; or `Jointly` any of these.
     - `roles`: the roles of the game.
     """
     return _addressed(optimizer, roles, _signed)
@@ -83,6 +130,9 @@ def _addressed(
     transformation_of: Callable[[str, Optimizer], optax.GradientTransformation],
 ) -> optax.GradientTransformationExtraArgs:
     """One transformation that gives each player that of its role and optimizer."""
+    joint = []
+    if isinstance(optimizer, Jointly):
+        joint, optimizer = [optimizer.before], optimizer.optimizer
 
     def bind(players: PyTree) -> optax.GradientTransformationExtraArgs:
         player_of, role_of = number_of_each(roles, players), role_of_each(roles, players)
@@ -95,7 +145,8 @@ def _addressed(
         triples = zip(*map(jax.tree.leaves, (labels, role_of, optimizer_of)), strict=True)
         transformations = {label: transformation_of(role, leaves[i]) for label, role, i in triples}
         # A function of the players: labels that are a callable module would be taken for one.
-        return optax.multi_transform(transformations, lambda _: labels)
+        own = optax.multi_transform(transformations, lambda _: labels)
+        return optax.chain(*joint, own) if joint else own
 
     def init(params: PyTree) -> optax.OptState:
         variables = _tree.variables(params)
@@ -108,6 +159,16 @@ def _addressed(
         return bind(updates).update(updates, state, variables, **extra_args)
 
     return optax.GradientTransformationExtraArgs(init, update)
+
+
+def refuse_jointly(name: str, optimizer: PyTree[Optimizer] | Jointly) -> None:
+    """Raises `GameError` for a solver in which players move in turn."""
+    if isinstance(optimizer, Jointly):
+        raise GameError(
+            f"{name} moves players in turn, each at a gradient of its own, so nothing can be done "
+            "to the gradients of all together: put the transformation into each player's optimizer "
+            "(optax.chain), or take a solver that moves all at once, such as mm.ExtraGradient."
+        )
 
 
 def _signed(role: str, optimizer: Optimizer) -> optax.GradientTransformation:
@@ -165,4 +226,4 @@ def _is_schedule(function: Callable[..., Any]) -> bool:
 
 
 def _is_optimizer(leaf: Any) -> bool:
-    return leaf is None or isinstance(leaf, optax.GradientTransformation)
+    return leaf is None or isinstance(leaf, optax.GradientTransformation | Jointly)

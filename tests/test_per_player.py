@@ -304,3 +304,81 @@ def test_players_may_be_callable_modules():
     game = mm.Game(lambda model: (model(2.0) - 3.0) ** 2, "min")
     solution = mm.solve(game, Callable(jnp.asarray(0.0)), mm.GradientDescentAscent(0.1))
     assert solution.players.weight == pytest.approx(1.5, abs=1e-8)
+
+
+# Jointly ------------------------------------------------------------------------------------------
+
+
+def clipped_iterates_by_numpy(norm, steps):
+    """Extragradient, each of whose gradients is scaled to at most this norm, of both players."""
+    z = {name: leaf.copy() for name, leaf in PLAYERS.items()}
+    path = []
+
+    def move(at):
+        g = {"x": A @ at["y"] + 0.6 * at["x"], "y": A.T @ at["x"] - 0.2 * at["y"]}
+        length = np.sqrt(sum(leaf @ leaf for leaf in g.values()))
+        share = min(1.0, norm / length)
+        return {"x": z["x"] - 0.3 * share * g["x"], "y": z["y"] + 0.2 * share * g["y"]}
+
+    for _ in range(steps):
+        z = move(move(z))
+        path.append(z)
+    return path
+
+
+def test_clipping_jointly_keeps_the_direction_of_all_players():
+    """One factor for both, in both halves of every step, as in NumPy."""
+    solver = mm.ExtraGradient(mm.Jointly(optax.clip_by_global_norm(0.7), {"x": 0.3, "y": 0.2}))
+    run = mm.solve(GAME, PLAYERS, solver, max_steps=20, record=1, tol=0.0)
+    for name in PLAYERS:
+        expected = np.stack([z[name] for z in clipped_iterates_by_numpy(0.7, 20)])
+        np.testing.assert_allclose(run.trace.players[name][1:], expected, rtol=0, atol=1e-13)
+
+
+def test_clipping_in_an_optimizer_is_clipping_of_one_player():
+    """What `Jointly` is not."""
+    own = first_update(optax.chain(optax.clip_by_global_norm(1.0), optax.sgd(1.0)))
+    assert_equal(jax.tree.map(jnp.linalg.norm, own), {"x": 1.0, "y": 1.0}, rtol=1e-14)
+    together = first_update(mm.Jointly(optax.clip_by_global_norm(1.0), 1.0))
+    np.testing.assert_allclose(optax.tree.norm(together), 1.0, rtol=1e-14)
+    assert_equal(
+        together,
+        jax.tree.map(lambda u: u / np.sqrt(30.0), first_update(1.0)),
+        rtol=1e-14,
+    )
+
+
+def test_jointly_in_a_loop_of_ones_own_under_jit():
+    """`per_player` takes it as `solve` does, with state in both parts."""
+    move = mm.per_player(mm.Jointly(optax.trace(0.9), {"min": 0.1, "max": optax.adam(0.1)}), ROLES)
+    gradient, players = jax.tree.map(jnp.asarray, (GRADIENT, PLAYERS))
+    state = move.init(players)
+    for count in range(1, 4):
+        update, state = jax.jit(move.update)(gradient, state, players)
+        momentum = sum(0.9**k for k in range(count))
+        np.testing.assert_allclose(update["x"], -0.1 * momentum * GRADIENT["x"], rtol=1e-13)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        mm.AlternatingGradientDescentAscent,
+        mm.AlternatingExtrapolatedGDA,
+        lambda optimizer: mm.SmoothedGradientDescentAscent(optimizer, smoothing=1.0),
+        mm.BestResponse,
+    ],
+)
+def test_methods_in_turns_refuse_jointly(make):
+    with pytest.raises(mm.GameError, match="moves players in turn"):
+        make(mm.Jointly(optax.clip_by_global_norm(1.0), 0.1))
+
+
+@pytest.mark.usefixtures("as_users_run_it")
+def test_what_comes_before_is_a_transformation_and_optimizers_are_behind_it():
+    clip = optax.clip_by_global_norm(1.0)
+    with pytest.raises(mm.GameError, match="before of Jointly is 1.0: expected an optax"):
+        mm.Jointly(1.0, 0.1)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(mm.GameError, match="is -0.1: expected a step size >= 0"):
+        mm.Jointly(clip, -0.1)
+    with pytest.raises(mm.GameError, match=r"optimizer\['x'\] is Jointly"):
+        mm.ExtraGradient({"x": mm.Jointly(clip, 0.1), "y": 0.1})

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Int, PyTree
 from minimax import _tree
 from minimax._errors import GameError, is_known
 from minimax._game import AbstractGame
-from minimax._optimizers import Optimizer, as_optimizer, per_player
+from minimax._optimizers import Optimizer, as_optimizer, per_player, refuse_jointly
 from minimax._roles import choose, turns
 from minimax._solvers._optimized import AbstractOptimizedSolver
 
@@ -66,6 +66,7 @@ class AlternatingExtrapolatedGDA(AbstractOptimizedSolver):
     delta: Float[Array, ""] = eqx.field(default=1.0, converter=_tree.as_real)
 
     def __check_init__(self) -> None:
+        refuse_jointly(type(self).__name__, self.optimizer)
         for name in ("gamma", "delta"):
             number = getattr(self, name)
             if is_known(number) and not 0 <= float(number) < float("inf"):

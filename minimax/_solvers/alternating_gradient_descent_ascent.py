@@ -8,7 +8,7 @@ from jaxtyping import Array, Int, PyTree
 
 from minimax import _tree
 from minimax._game import AbstractGame
-from minimax._optimizers import Optimizer, as_optimizer, per_player
+from minimax._optimizers import Optimizer, as_optimizer, per_player, refuse_jointly
 from minimax._roles import choose, turns
 from minimax._solvers._optimized import AbstractOptimizedSolver
 
@@ -42,6 +42,9 @@ class AlternatingGradientDescentAscent(AbstractOptimizedSolver):
     """
 
     optimizer: PyTree[Optimizer] = eqx.field(converter=as_optimizer)
+
+    def __check_init__(self) -> None:
+        refuse_jointly(type(self).__name__, self.optimizer)
 
     def init(self, game: AbstractGame, players: PyTree, data: PyTree = None) -> PyTree:
         del data

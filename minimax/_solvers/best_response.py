@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Int, PyTree
 from minimax import _tree
 from minimax._errors import GameError, check_whole
 from minimax._game import AbstractGame, Variable
-from minimax._optimizers import Optimizer, as_optimizer, per_descending_player
+from minimax._optimizers import Optimizer, as_optimizer, per_descending_player, refuse_jointly
 from minimax._players import as_players
 from minimax._roles import role_of_each, sign_of_each
 from minimax._solvers._optimized import refuse_regularizers
@@ -121,6 +121,7 @@ class BestResponse(AbstractSolver):
     inner_steps: PyTree[int] = 1
 
     def __check_init__(self) -> None:
+        refuse_jointly(type(self).__name__, self.optimizer)
         for path, k in jax.tree_util.tree_leaves_with_path(self.inner_steps, is_leaf=_is_none):
             check_whole(_tree.place("inner_steps", path), k)
 

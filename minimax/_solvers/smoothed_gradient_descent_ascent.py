@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Int, PyTree
 from minimax import _tree
 from minimax._errors import GameError, is_known
 from minimax._game import AbstractGame
-from minimax._optimizers import Optimizer, as_optimizer, per_player
+from minimax._optimizers import Optimizer, as_optimizer, per_player, refuse_jointly
 from minimax._roles import choose, minimisers
 from minimax._solvers._optimized import AbstractOptimizedSolver
 
@@ -64,6 +64,7 @@ class SmoothedGradientDescentAscent(AbstractOptimizedSolver):
     pull: Float[Array, ""] = eqx.field(default=0.5, converter=_tree.as_real)
 
     def __check_init__(self) -> None:
+        refuse_jointly(type(self).__name__, self.optimizer)
         if is_known(self.smoothing) and not 0 <= float(self.smoothing) < float("inf"):
             raise GameError(f"smoothing is {self.smoothing}: expected a finite number >= 0.")
         if is_known(self.pull) and not 0 < float(self.pull) <= 1:
