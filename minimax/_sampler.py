@@ -71,6 +71,10 @@ class IndependentBatches(eqx.Module):
 
     stacked: PyTree
 
+    def first(self, number: int) -> PyTree:
+        """The first of them, stacked as all are."""
+        return jax.tree.map(operator.itemgetter(slice(number)), self.stacked)
+
     def each(self, number: int) -> list[PyTree]:
         """The batches one by one."""
         return [jax.tree.map(operator.itemgetter(i), self.stacked) for i in range(number)]

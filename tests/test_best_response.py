@@ -18,6 +18,7 @@ import pytest
 from jax.flatten_util import ravel_pytree
 
 import minimax as mm
+from minimax._source import Drawn
 from minimax.testing._counted import Watched, calls
 from minimax.testing._families import FREE
 from tests.iterates import iterates
@@ -178,6 +179,44 @@ def test_inner_steps_by_hand():
         for _ in range(3):
             y = y + 0.2 * (A.T @ x - 0.2 * y - 0.5 * y)
         assert_close({"x": rows["x"][k], "y": rows["y"][k]}, {"x": x, "y": y}, atol=1e-13)
+
+
+@pytest.mark.parametrize("samples", ["same", "independent"])
+def test_inner_steps_on_one_batch_or_on_batches_of_their_own(samples):
+    """min over x, max over y of ⟨x, y + d⟩ + |x|²/4 - |y|²/2 + ⟨d, y⟩, whose d is drawn."""
+    key = jax.random.key(3)
+    game = mm.Game(
+        lambda p, d: p["x"] @ (p["y"] + d) + p["x"] @ p["x"] / 4 - p["y"] @ p["y"] / 2 + d @ p["y"],
+        ROLES,
+    )
+    data = mm.Sampler(lambda key: jax.random.normal(key, (2,)))
+    solver = mm.BestResponse({"x": 0.1, "y": 0.2}, inner_steps={"y": 3}, samples=samples)
+    options: dict[str, Any] = dict(data=data, key=key, max_steps=4, check_every=2, record=1)
+    run = mm.solve(game, START, solver, **options)
+    assert run.trace is not None
+    source = Drawn(data, key, solver.batches_per_step).ready()
+    x, y = START["x"].copy(), START["y"].copy()
+    for k in range(4):
+        drawn = source.batch(jnp.asarray(k))
+        d = np.asarray(drawn.stacked if samples == "independent" else [drawn] * 3)
+        assert d.shape == (3, 2)
+        x = x - 0.1 * (y + d[0] + x / 2)
+        for i in range(3):
+            y = y + 0.2 * (x - y + d[i])
+        assert_close(
+            jax.tree.map(lambda rows: rows[k + 1], run.trace.players),  # noqa: B023
+            {"x": x, "y": y},
+            atol=1e-13,
+        )
+
+
+@pytest.mark.usefixtures("as_users_run_it")
+def test_line_searches_compare_values_on_one_batch():
+    game, solver = game_of(WEAK), mm.BestResponse(LBFGS, inner_steps=2, samples="independent")
+    with pytest.raises(mm.GameError, match="searches along a line, which compares values"):
+        mm.solve(game, zeros(), solver)
+    with pytest.raises(mm.GameError, match="samples is 'other'"):
+        mm.BestResponse(0.1, samples="other")  # pyright: ignore[reportArgumentType]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Best responses, in turns."""
 
+import functools
 import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple, final
@@ -16,6 +17,7 @@ from minimax._game import AbstractGame, Variable
 from minimax._optimizers import Optimizer, as_optimizer, per_descending_player, refuse_jointly
 from minimax._players import as_players
 from minimax._roles import role_of_each, sign_of_each
+from minimax._sampler import IndependentBatches, Samples, batch_of_each, check_samples
 from minimax._solvers._optimized import refuse_regularizers
 from minimax._solvers.base import AbstractSolver
 from minimax._structure import Player, own_linear, owners
@@ -87,12 +89,16 @@ class BestResponse(AbstractSolver):
       per player. Schedules count the steps of the optimizer.
     - `inner_steps`: how many steps of its optimizer a player takes in its turn: a whole number for
       all, a dict with the roles or players that take more than one, or a prefix of the players.
+    - `samples`: where data are sampled, "same": all turns of a step see one batch, of which they
+      find the best responses; "independent": each inner step of a turn has a batch of its own (the
+      first, second, ... of all players the same), as a critic is trained that takes five steps.
 
     **Raises:** `GameError` for regularisers, for `inner_steps` that are no whole numbers >= 1, and,
     for players on a line search or L-BFGS: with a constraint, since a step that is good along a
     line need not be so when it is projected; where it is proved that their payoff is linear in what
     they control, so that the search would not end; where only a part of the player is on it, or
-    where L-BFGS is not the first of a chain, so that its gradients are not those of the payoff.
+    where L-BFGS is not the first of a chain, so that its gradients are not those of the payoff; and
+    with independent samples, whose values are not to be compared.
 
     It warns where several players are on L-BFGS, each of whom jumps to its best response.
 
@@ -119,11 +125,17 @@ class BestResponse(AbstractSolver):
 
     optimizer: PyTree[Optimizer] = eqx.field(converter=as_optimizer)
     inner_steps: PyTree[int] = 1
+    samples: Samples = eqx.field(default="same", static=True)
 
     def __check_init__(self) -> None:
         refuse_jointly(type(self).__name__, self.optimizer)
+        check_samples(self.samples)
         for path, k in jax.tree_util.tree_leaves_with_path(self.inner_steps, is_leaf=_is_none):
             check_whole(_tree.place("inner_steps", path), k)
+
+    @property
+    def batches_per_step(self) -> int:
+        return 1 if self.samples == "same" else max(jax.tree.leaves(self.inner_steps))
 
     def check(self, game: AbstractGame, players: PyTree, data: PyTree = None) -> None:
         refuse_regularizers(self, game, players)
@@ -140,7 +152,7 @@ class BestResponse(AbstractSolver):
             mine = jax.tree.leaves(turn.is_mine)
             every = game.variables_of(players)
             own = [each for each, is_mine in zip(every, mine, strict=True) if is_mine]
-            _check_searching(own, state, turn.player in linear)
+            _check_searching(own, state, turn.player in linear, self.samples)
         memories = sum(len(_found(optax.ScaleByLBFGSState, state)) for state in states)
         if memories > 1:
             warnings.warn(
@@ -163,7 +175,7 @@ class BestResponse(AbstractSolver):
         data: PyTree = None,
     ) -> tuple[PyTree, BestResponseState]:
         gradients, optimizers = state.gradients, []
-        turns = self._turns(game, players, data)
+        turns = self._turns(game, players, batch_of_each(data, 1)[0])
         for turn, optimizer in zip(turns, state.optimizers, strict=True):
             players, optimizer, made = self._respond(game, players, data, turn, optimizer)
             gradients += made
@@ -182,22 +194,27 @@ class BestResponse(AbstractSolver):
         many gradients it took."""
         move = self._move(game)
 
-        def descended(own: PyTree) -> Float[Array, ""]:
-            payoffs = game.value(eqx.combine(own, players), data)
+        def descended(own: PyTree, batch: PyTree) -> Float[Array, ""]:
+            payoffs = game.value(eqx.combine(own, players), batch)
             return turn.sign * jax.tree.leaves(payoffs)[turn.player[0]]
 
-        def body(carry: PyTree, _: None) -> tuple[PyTree, Int[Array, ""]]:
+        def body(carry: PyTree, batch: PyTree) -> tuple[PyTree, Int[Array, ""]]:
             own, optimizer = carry
-            value, gradient = jax.value_and_grad(descended)(own)
+            on_batch = functools.partial(descended, batch=data if is_same else batch)
+            value, gradient = jax.value_and_grad(on_batch)(own)
             update, optimizer = move.update(
-                gradient, optimizer, own, value=value, grad=gradient, value_fn=descended
+                gradient, optimizer, own, value=value, grad=gradient, value_fn=on_batch
             )
             moved = game.project(eqx.combine(_tree.add(own, update), players))
             return (turn.own(moved), optimizer), _trials(optimizer)
 
-        optimizer, rebased = _rebased(optimizer, jax.grad(descended))
+        is_same = not isinstance(data, IndependentBatches)
+        batches = None if is_same else data.first(turn.inner_steps)
+        optimizer, rebased = _rebased(
+            optimizer, jax.grad(functools.partial(descended, batch=batch_of_each(data, 1)[0]))
+        )
         (own, optimizer), trials = jax.lax.scan(
-            body, (turn.own(players), optimizer), None, length=turn.inner_steps
+            body, (turn.own(players), optimizer), batches, length=turn.inner_steps
         )
         made = rebased + turn.inner_steps + jnp.sum(trials, dtype=int)
         return eqx.combine(own, players), _forgetful(optimizer), made
@@ -298,10 +315,16 @@ def _forgetful(state: optax.OptState) -> optax.OptState:
     )
 
 
-def _check_searching(own: list[Variable], state: Any, is_linear: bool) -> None:
+def _check_searching(own: list[Variable], state: Any, is_linear: bool, samples: Samples) -> None:
     """Raises `GameError` where a line search or L-BFGS means nothing for the player whose variables
     these are, and the state of whose optimizer has this shape."""
     name = _tree.place("players", _common([each.path for each in own]))
+    if samples == "independent":
+        raise GameError(
+            f"{name} has an optimizer that searches along a line, which compares values, and "
+            'samples is "independent", so that each would be of another batch: take '
+            'samples="same", or give this player a step size or optax.adam(...).'
+        )
     if any(each.constraint is not None for each in own):
         raise GameError(
             f"{name} has a constraint, and an optimizer that searches along a line, the best point "
