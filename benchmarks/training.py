@@ -3,6 +3,7 @@
 ExtraAdam on the GAN of `_gan`; the batch of every step is new.
 """
 
+import importlib.util
 import tempfile
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -12,7 +13,7 @@ import optax
 
 import minimax as mm
 from benchmarks import _gan
-from benchmarks._table import Row, slower
+from benchmarks._table import Row, faster, slower
 from benchmarks._timing import Program, duel
 
 STEPS, CHECK_EVERY = 200, 50
@@ -24,7 +25,8 @@ SAMPLED = "solve with a Sampler"
 
 
 def rows() -> Iterator[Row]:
-    """Against a scan by hand; then what else `solve` does, against `solve` without."""
+    """Against a scan by hand, and PyTorch where it is installed; then what else `solve` does,
+    against `solve` without."""
     game, players, _ = _gan.problem()
     sampler, key = mm.Sampler(_gan.sample), jax.random.key(0)
     solver = mm.ExtraGradient(optax.adam(_gan.LEARNING_RATE, b1=0.5))
@@ -38,6 +40,13 @@ def rows() -> Iterator[Row]:
     train, arrays = _gan.by_hand(players, STEPS, _gan.sample)
     by_hand = Program(lambda: train(arrays, key), STEPS)
     yield slower("sampled batches, per step", "lax.scan by hand", duel(program(), by_hand), 1.0)
+    if importlib.util.find_spec("torch") is not None:  # an extra
+        from benchmarks import _torch
+
+        theirs = Program(_torch.by_hand(STEPS), STEPS)
+        yield faster(
+            "sampled batches, per step", "PyTorch, fused Adam", duel(program(), theirs), 1.8
+        )
     yield slower("batches of the host", SAMPLED, duel(_fed(program), program()), 1.10)
     watched = program(callback=lambda look: None, progress=True)
     yield slower("callback and progress", SAMPLED, duel(watched, program()), 1.03)
