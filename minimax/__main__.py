@@ -73,6 +73,8 @@ def _run(arguments: list[str]) -> int:
                 max_steps=options.max_steps,
                 tol=options.tol,
                 time_limit=options.time_limit,
+                progress=options.progress,
+                checkpoint=options.checkpoint,
                 metric=metric,
                 record=stride(example.players, options.max_steps),
             )

@@ -69,6 +69,17 @@ def run(capsys):
 # What is printed.
 
 
+def test_a_run_is_watched_and_kept(run, saddle, tmp_path):
+    """Progress goes to stderr; the same command goes on from its checkpoint, another one is told."""
+    kept = [*QUICK, "--max-steps", "3000", "--progress", "--checkpoint", tmp_path / "kept"]
+    status, out, err = run("solve", saddle, *kept)
+    assert status == 0 and "step" in err and "residual" in err
+    again = run("solve", saddle, *kept)
+    assert (again[0], again[1].partition("converged")[0]) == (0, out.partition("converged")[0])
+    status, out, err = run("solve", saddle, *kept, "--scale", "1.2")
+    assert status == 2 and "is a checkpoint of another run" in err
+
+
 def test_a_solved_game(run, saddle):
     status, out, err = run("solve", saddle, *QUICK, "--scale", "1.2")
     assert (status, err) == (0, "")

@@ -44,6 +44,15 @@ class Options:
     time_limit: Annotated[
         float | None, _flag("SECONDS", "How long to solve at most; by default as long as it takes.")
     ] = None
+    progress: Annotated[
+        bool,
+        tyro.conf.FlagCreatePairsOff,
+        _flag("", "Show on stderr how far the run is."),
+    ] = False
+    checkpoint: Annotated[
+        pathlib.Path | None,
+        _flag("FOLDER", "Keep the run there once a minute; the same command goes on from it."),
+    ] = None
     plot: Annotated[
         pathlib.Path | None,
         _flag("OUT.png", "Write a picture of the run: PNG, SVG or PDF, as the name ends."),
