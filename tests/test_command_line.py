@@ -70,7 +70,7 @@ def run(capsys):
 
 
 def test_a_run_is_watched_and_kept(run, saddle, tmp_path):
-    """Progress goes to stderr; the same command goes on from its checkpoint, another one is told."""
+    """Progress goes to stderr; the same command goes on from its checkpoint; another is told."""
     kept = [*QUICK, "--max-steps", "3000", "--progress", "--checkpoint", tmp_path / "kept"]
     status, out, err = run("solve", saddle, *kept)
     assert status == 0 and "step" in err and "residual" in err
