@@ -33,9 +33,10 @@ lint: $(VENV)
 	$(BIN)/ruff format --check
 	$(BIN)/pyright
 
-# The suite's own options (doctests, shape checks) are for modules, not notebooks.
+# The suite's own options (doctests, shape checks) are for modules, not notebooks. Networks are
+# trained for a few steps only; without NOTEBOOK_STEPS a notebook makes as many as it shows.
 notebooks: $(VENV)
-	MPLBACKEND=Agg $(BIN)/python -m pytest -o addopts= -n $(JOBS) --nbmake --nbmake-timeout=300 notebooks
+	NOTEBOOK_STEPS=200 MPLBACKEND=Agg $(BIN)/python -m pytest -o addopts= -n $(JOBS) --nbmake --nbmake-timeout=300 notebooks
 
 bench: $(VENV)
 	$(BIN)/python -m benchmarks.run
