@@ -195,7 +195,8 @@ class Solution(eqx.Module):
     - `steps`, `evaluations`: steps taken and operator evaluations that the solver made for them.
       Looking at the metric is not counted.
     - `trace`: a `Trace`, or `None` without `record`.
-    - `state`: what `solve(..., state=...)` needs to go on.
+    - `state`: what `solve(..., state=...)` needs to go on. Where a solver reports an average of its
+      iterates, the last iterate is `state.players`.
     - `solver`: its name; `reason`: why it was chosen, where none was given.
     """
 

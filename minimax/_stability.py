@@ -72,9 +72,9 @@ class Stability(NamedTuple):
         return f"<pre>{html.escape(repr(self))}</pre>"
 
     def _rows(self) -> list[str]:
-        first = ", ".join(f"{each:.3g}" for each in self.eigenvalues[:4])
+        first = ", ".join(f"{each + 0:.3g}" for each in self.eigenvalues[:4])
         more = ", …" if self.eigenvalues.size > 4 else ""
-        curvature = ", ".join(f"{each:.3g}" for each in self.own_curvature)
+        curvature = ", ".join(f"{each + 0:.3g}" for each in self.own_curvature)
         steps = f"below {self.step_size:.3g}" if self.attracts else "none"
         return [
             f"  eigenvalues    {first}{more}",

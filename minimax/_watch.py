@@ -2,6 +2,7 @@
 
 import abc
 import sys
+import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple, final
 
@@ -117,7 +118,10 @@ class _Lines:
 
 def _make_bar(steps: int, last_step: int) -> Any:
     try:
-        from tqdm.auto import tqdm
+        with warnings.catch_warnings(
+            action="ignore"
+        ):  # of a notebook without widgets: text will do
+            from tqdm.auto import tqdm
     except ImportError:
         return _Lines(steps, last_step)
     return tqdm(total=last_step, initial=steps, unit="step", dynamic_ncols=True)
