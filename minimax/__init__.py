@@ -45,6 +45,7 @@ from minimax._metrics.duality_gap import DualityGap as DualityGap
 from minimax._metrics.exploitability import Exploitability as Exploitability
 from minimax._metrics.natural_residual import NaturalResidual as NaturalResidual
 from minimax._metrics.normalized_gap import NormalizedGap as NormalizedGap
+from minimax._metrics.operator_residual import OperatorResidual as OperatorResidual
 from minimax._metrics.restricted_gap import RestrictedGap as RestrictedGap
 from minimax._metrics.subgradient_residual import SubgradientResidual as SubgradientResidual
 from minimax._metrics.tangent_residual import TangentResidual as TangentResidual
