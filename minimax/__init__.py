@@ -129,5 +129,6 @@ from minimax._stability import Stability as Stability
 from minimax._stability import local_stability as local_stability
 from minimax._state import WithState as WithState
 from minimax._transforms.extra_gradient import extra_gradient as extra_gradient
+from minimax._transforms.scale_by_tiada import scale_by_tiada as scale_by_tiada
 
 __version__ = "0.1.0"
