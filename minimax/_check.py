@@ -42,6 +42,16 @@ def check_sets(game: AbstractGame, players: PyTree) -> None:
             raise _misfit(each, error, players) from error
 
 
+def check_convex(who: str, why: str, remedy: str, game: AbstractGame, players: PyTree) -> None:
+    """Raises `GameError` where a set is not convex, for what means nothing there."""
+    for each in game.variables_of(players):
+        if each.constraint is not None and not each.constraint.is_convex:
+            raise GameError(
+                f"{who} needs convex sets: {why}. {each.place} has {each.constraint!r}, which is "
+                f"not convex. {remedy}"
+            )
+
+
 def _check_projections(game: AbstractGame, players: PyTree) -> None:
     for each in game.variables_of(players):
         if each.constraint is None:
