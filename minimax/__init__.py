@@ -21,6 +21,7 @@ from minimax._constraints.hyperplane import Hyperplane as Hyperplane
 from minimax._constraints.l1 import L1 as L1
 from minimax._constraints.l1_ball import L1Ball as L1Ball
 from minimax._constraints.l2_ball import L2Ball as L2Ball
+from minimax._constraints.l2_sphere import L2Sphere as L2Sphere
 from minimax._constraints.l_inf_ball import LInfBall as LInfBall
 from minimax._constraints.negative_entropy import NegativeEntropy as NegativeEntropy
 from minimax._constraints.non_negative import NonNegative as NonNegative
@@ -45,6 +46,7 @@ from minimax._metrics.duality_gap import DualityGap as DualityGap
 from minimax._metrics.exploitability import Exploitability as Exploitability
 from minimax._metrics.natural_residual import NaturalResidual as NaturalResidual
 from minimax._metrics.normalized_gap import NormalizedGap as NormalizedGap
+from minimax._metrics.operator_residual import OperatorResidual as OperatorResidual
 from minimax._metrics.restricted_gap import RestrictedGap as RestrictedGap
 from minimax._metrics.subgradient_residual import SubgradientResidual as SubgradientResidual
 from minimax._metrics.tangent_residual import TangentResidual as TangentResidual
@@ -129,5 +131,6 @@ from minimax._stability import Stability as Stability
 from minimax._stability import local_stability as local_stability
 from minimax._state import WithState as WithState
 from minimax._transforms.extra_gradient import extra_gradient as extra_gradient
+from minimax._transforms.scale_by_tiada import scale_by_tiada as scale_by_tiada
 
 __version__ = "0.1.0"

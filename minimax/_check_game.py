@@ -38,11 +38,13 @@ class GameReport(NamedTuple):
       pairs of feasible points near the players; `None` where it was nowhere negative beyond
       rounding, which proves nothing, or where numbers cannot be looked at.
     - `pair`: the points a and b, structured like the players.
+    - `not_convex`: the places of players in sets that are not convex.
     """
 
     players: tuple[Player, ...]
     not_monotone: float | None = None
     pair: tuple[PyTree, PyTree] | None = None
+    not_convex: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         rows = [("player", "role", "shape", "dtype", "constraint")]
@@ -58,6 +60,17 @@ class GameReport(NamedTuple):
         return f"<pre>{html.escape(repr(self))}</pre>"
 
     def _words(self) -> str:
+        return "\n".join(filter(None, [self._words_on_monotonicity(), self._words_on_sets()]))
+
+    def _words_on_sets(self) -> str:
+        if not self.not_convex:
+            return ""
+        return (
+            f"Not convex: the set of {', '.join(self.not_convex)}. A residual of zero says that no "
+            "player gains to first order; nothing bounds gaps, and there need be no saddle point."
+        )
+
+    def _words_on_monotonicity(self) -> str:
         if self.not_monotone is None:
             return 'Each "min" descends its payoff and each "max" ascends it.'
         return (
@@ -97,7 +110,9 @@ def check_game(game: AbstractGame, players: PyTree, data: PyTree = None) -> Game
     """
     check_fits(game, players, data)
     players, data = as_players(players), _tree.floats_as_arrays(data)
-    report = GameReport(_rows(game, players))
+    sets = [(each.place, each.constraint) for each in game.variables_of(players)]
+    not_convex = tuple(place for place, each in sets if each is not None and not each.is_convex)
+    report = GameReport(_rows(game, players), not_convex=not_convex)
     if not is_known(*jax.tree.leaves((game, players, data))):
         return report
     start = game.project(players)

@@ -24,12 +24,14 @@ def choose_solver(game: AbstractGame, players: PyTree, data: PyTree = None) -> C
 
     - `RestartedPDHG` where the payoff is bilinear and all distances are Euclidean: one evaluation
       per step, and linear convergence on linear programs and matrix games.
-    - `AdaptiveExtraGradient` for every other game.
+    - `AdaptiveExtraGradient` for every other game, and wherever a set is not convex.
 
-    `SemismoothNewton` is around either where the operator is affine and has so few dimensions that
-    its Jacobian can be formed.
+    Where all sets are convex, `SemismoothNewton` is around either where the operator is affine and
+    has so few dimensions that its Jacobian can be formed.
     """
     structure, variables = structure_of(game, players, data), game.variables_of(players)
+    if not all(each.constraint is None or each.constraint.is_convex for each in variables):
+        return Choice(AdaptiveExtraGradient(), "a set is not convex: nothing is proven there")
     if not structure.is_bilinear:
         reason = "the operator is affine" if structure.is_affine else "for any payoff"
         choice = Choice(AdaptiveExtraGradient(), reason)

@@ -17,13 +17,14 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Int, PyTree
 
 from minimax import _tree
+from minimax._check import called_init, called_metric, called_step
 from minimax._constraints.base import AbstractCompactSet
 from minimax._evidence import Evidence
 from minimax._game import AbstractGame
 from minimax._metrics.base import AbstractMetric
 from minimax._sampler import batch_of_each
 from minimax._solution import Status, Trace
-from minimax._solvers.base import AbstractSolver
+from minimax._solvers.base import AbstractSolver, name_of
 from minimax._source import AbstractSource
 
 FAR = 1e6
@@ -65,15 +66,17 @@ class Problem(eqx.Module):
 
     def start(self, players: PyTree) -> Progress:
         """The progress of a run that has not begun."""
-        state = self.solver.init(self.game, players, self.source.seen())
+        name, data = name_of(self.solver), self.source.seen()
+        state = called_init(name, self.solver.init, self.game, players, data)
         return Progress(players, state, jnp.zeros((), int))
 
     def advance(self, progress: Progress, length: int) -> Progress:
         """`length` steps further, and what the solver does where it is looked at."""
+        name = name_of(self.solver)
 
         def step(at: tuple[PyTree, PyTree], item: PyTree) -> tuple[PyTree, PyTree]:
             data = self.source.batch(item)
-            after = self.solver.step(self.game, *at, data)
+            after = called_step(name, self.solver.step, self.game, *at, data)
             return self.game.carry(at[0], after, batch_of_each(data, 1)[0])
 
         stream = self.source.stream(progress.steps, length)
@@ -97,7 +100,9 @@ class Problem(eqx.Module):
         return Sight(
             progress,
             evaluations=self.solver.evaluations(progress.steps, progress.state),
-            residual=self.metric(self.game, players, data),
+            residual=called_metric(
+                type(self.metric).__name__, self.metric, self.game, players, data
+            ),
             value=self.game.value(players, data),
             size=_largest(progress.players, players),
         )

@@ -14,7 +14,7 @@ import optax
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray, PyTree
 
 from minimax import _loop, _tree
-from minimax._check import check_fits, check_sets
+from minimax._check import check_calls, check_fits, check_sets
 from minimax._checkpoint import Checkpoint, Keeper
 from minimax._choose import choose_solver
 from minimax._drive import Crew, drive
@@ -26,7 +26,7 @@ from minimax._metrics.natural_residual import NaturalResidual
 from minimax._players import as_players
 from minimax._sampler import Sampler
 from minimax._solution import Solution
-from minimax._solvers.base import AbstractSolver
+from minimax._solvers.base import AbstractSolver, name_of, wrapped_by
 from minimax._source import AbstractSource, Drawn, Fed, Fixed
 from minimax._watch import AbstractWatcher, Bar, Callback, Caller
 
@@ -230,16 +230,37 @@ def _prepared(request: _Request) -> tuple[_loop.Problem, _loop.Progress, str | N
     data = source.seen()
     metric = NaturalResidual() if request.metric is None else request.metric
     check_fits(game, players, data)
+    check_calls(type(metric).__name__, metric, _METRIC_CALLS)
     metric.check(game, players)
     if request.solver is None:
         solver, reason = choose_solver(game, players, data)
     else:
         solver, reason = request.solver, None
+        _check_solver_calls(solver)
         solver.check(game, players, data)
     problem = _loop.Problem(game, solver, metric, source, _tolerance(request.tol, players))
     if request.state is None:
         return problem, problem.start(game.project(players)), reason
     return problem, _resumed(problem, players, request.state), reason
+
+
+_METRIC_CALLS = {"check": "game, players", "__call__": "game, players, data=None"}
+
+_SOLVER_CALLS = {
+    "check": "game, players, data=None",
+    "init": "game, players, data=None",
+    "step": "game, players, state, data=None",
+    "refine": "game, players, state, data=None",
+    "evaluations": "steps, state",
+    "output": "players, state",
+    "stats": "state",
+}
+
+
+def _check_solver_calls(solver: AbstractSolver) -> None:
+    check_calls(type(solver).__name__, solver, _SOLVER_CALLS)
+    for inner in wrapped_by(solver):
+        _check_solver_calls(inner)
 
 
 def _reported(problem: _loop.Problem, outcome: _loop.Outcome, reason: str | None) -> Solution:
@@ -254,7 +275,7 @@ def _reported(problem: _loop.Problem, outcome: _loop.Outcome, reason: str | None
         evaluations=last.evaluations,
         trace=outcome.trace,
         state=last.progress,
-        solver=_name(problem.solver),
+        solver=name_of(problem.solver),
         reason=reason,
         metric=type(problem.metric).__name__,
     )
@@ -274,7 +295,7 @@ def _source_of(
             )
         return Fixed(_tree.floats_as_arrays(data)), None
     if solver is None or solver.chooses_step_size:
-        name = "the default solver" if solver is None else _name(solver)
+        name = "the default solver" if solver is None else name_of(solver)
         raise GameError(
             f"data are sampled, and {name} finds its step size by comparing what batch after batch "
             "makes incomparable: choose a solver with a step size or an optimizer, such as "
@@ -312,7 +333,7 @@ def _resumed(problem: _loop.Problem, players: PyTree, state: Any) -> _loop.Progr
         raise GameError("state is a Solution: expected its state, state=solution.state.")
     if not isinstance(state, _loop.Progress) or _shapes(state) != _shapes(expected):
         raise GameError(
-            f"state is no state of {_name(problem.solver)} for these players: expected "
+            f"state is no state of {name_of(problem.solver)} for these players: expected "
             "solution.state of an earlier solution of the same game with the same solver."
         )
     return state
@@ -417,10 +438,3 @@ def _warn_of_large_trace(players: PyTree, rows: int) -> None:
             "all: raise record, or lower max_steps.",
             stacklevel=3,
         )
-
-
-def _name(solver: AbstractSolver) -> str:
-    """The class of the solver, with that of the one it wraps: `Averaged(ExtraGradient)`."""
-    wrapped = [part for part in vars(solver).values() if isinstance(part, AbstractSolver)]
-    name = type(solver).__name__
-    return f"{name}({', '.join(map(_name, wrapped))})" if wrapped else name

@@ -17,7 +17,8 @@ FLOORS = """_errors _polynomial _interrupt _kinds _files
     _game
     _optimizers _moments _structure _check plot
     _check_game _stability
-    _transforms _metrics _solvers _source flax
+    _transforms flax
+    _metrics _solvers _source
     _solution _example _choose _evidence
     _certify
     _loop

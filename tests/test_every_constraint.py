@@ -85,6 +85,8 @@ def infeasibility(constraint: Any, point: Any, size: float = 0.0) -> float:
             return float(max(0, np.max(lower - u), np.max(u - upper)))
         case "L2Ball":
             return float(max(0, np.sqrt(np.sum(u**2)) / np.longdouble(constraint.radius) - 1))
+        case "L2Sphere":
+            return float(abs(np.sqrt(np.sum(u**2)) / np.longdouble(constraint.radius) - 1))
         case "LInfBall":
             return float(max(0, np.max(np.abs(u)) / np.longdouble(constraint.radius) - 1))
         case "L1Ball":
@@ -301,6 +303,9 @@ def test_a_prox_of_hard_points_is_finite_and_no_longer_than_they_are(name, dtype
         (lambda: mm.L2Ball(-1.0), "radius >= 0"),
         (lambda: mm.L2Ball(jnp.ones(2)), "one radius"),
         (lambda: mm.L2Ball(float("nan")), "radius >= 0"),
+        (lambda: mm.L2Sphere(0.0), "radius > 0"),
+        (lambda: mm.L2Sphere(jnp.ones(2)), "one radius"),
+        (lambda: mm.L2Sphere(float("inf")), "finite"),
         (lambda: mm.L1Ball(-1.0), "radius >= 0"),
         (lambda: mm.LInfBall(jnp.ones(2)), "one radius"),
         (lambda: mm.Simplex(0.0), "total > 0"),

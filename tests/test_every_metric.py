@@ -141,6 +141,47 @@ def test_natural_residual_adds_up_half_precision_numbers_in_single(dtype):
         assert residual == pytest.approx(expected, rel=4 * ulp)
 
 
+# The operator residual ----------------------------------------------------------------------------
+
+
+@given(seeds, st.sampled_from([1e-200, 1.0, 1e200]))
+def test_operator_residual_is_the_norm_of_the_gradients(seed, scale):
+    """‖(Ay, -Aᵀx)‖, where no square over- or underflows; and what the natural residual is there."""
+    game = matrix_game(seed, None, scale)
+    x, y, A = (np.asarray(each) for each in (draw(seed + 1, 3), draw(seed + 2, 4), game.matrix))
+    expected = scale * np.linalg.norm(np.concatenate([A @ y, -x @ A]))
+    players = {"x": jnp.asarray(x), "y": jnp.asarray(y)}
+    found = float(measure(mm.OperatorResidual(), game, players))
+    assert found == pytest.approx(expected, rel=64 * EPS)
+    assert found == pytest.approx(float(measure(mm.NaturalResidual(), game, players)), rel=8 * EPS)
+
+
+def test_operator_residual_stops_a_run_at_what_it_says():
+    game = mm.Game(lambda p: (p[0] - 1) ** 2 + p[0] * p[1] - p[1] ** 2)
+    solution = mm.solve(
+        game, (1.0, 1.0), mm.ExtraGradient(0.2), metric=mm.OperatorResidual(), tol=1e-9
+    )
+    assert solution.success and solution.metric == "OperatorResidual"
+    np.testing.assert_allclose(solution.players, [0.8, 0.4], rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("kept", [mm.Box(-jnp.inf, jnp.inf), mm.Simplex(), mm.L1(0.1)])
+def test_operator_residual_refuses_sets_and_regularisers(kept):
+    """It names the player, says why and what to do, before anything compiles."""
+
+    def payoff(players):
+        raise AssertionError("it was traced")
+
+    game = mm.Game(payoff, {"x": "min", "y": "max"}, {"x": None, "y": kept})
+    players, message = {"x": jnp.ones(2), "y": jnp.ones(2)}, rf"\['y'\] has {type(kept).__name__}"
+    for refused in (mm.OperatorResidual(), lambda *args: mm.OperatorResidual().check(*args)):
+        with pytest.raises(mm.GameError, match=message + r".*mm\.NaturalResidual\(\)"):
+            refused(game, players)
+    bilinear = mm.Game(lambda p: p["x"] @ p["y"], game.roles, game.constraints)
+    with pytest.raises(mm.GameError, match=message):
+        mm.solve(bilinear, players, mm.ExtraGradient(0.1), metric=mm.OperatorResidual())
+
+
 # The duality gap ----------------------------------------------------------------------------------
 
 

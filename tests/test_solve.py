@@ -6,6 +6,7 @@ import dataclasses
 import html
 import re
 import warnings
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -795,6 +796,191 @@ def test_a_mistake_is_named_with_its_place_and_its_remedy(mistake, as_users_run_
     text = str(raised.value)
     assert re.search(message, text, re.DOTALL), text
     assert "\n" not in text and len(text) < 500, "one readable line"
+
+
+class Own(mm.AbstractSolver):
+    """A solver of a user's own, and right; below are wrong ones."""
+
+    def init(self, game, players, data=None):
+        return {"k": jnp.asarray(0)}
+
+    def step(self, game, players, state, data=None):
+        F = game.operator(players, data)
+        return game.prox_step(players, F, 0.1), {"k": state["k"] + 1}
+
+    def evaluations(self, steps, state):
+        return steps
+
+
+Wrong: Any = Own  # whose signatures are not Own's
+
+
+class WithoutAStateArgument(Wrong):
+    def step(self, game, players, data=None):
+        return game.prox_step(players, game.operator(players, data), 0.1)
+
+
+class WithoutData(Wrong):
+    def init(self, game, players):
+        return {"k": jnp.asarray(0)}
+
+
+class WithAnotherOrder(Wrong):
+    def evaluations(self, steps):
+        return steps
+
+
+class OnlyPlayers(Wrong):
+    def step(self, game, players, state, data=None):
+        return game.prox_step(players, game.operator(players, data), 0.1)
+
+
+class Nothing(Wrong):
+    def step(self, game, players, state, data=None):
+        game.operator(players, data)
+
+
+class NoState(Wrong):
+    def init(self, game, players, data=None):
+        return None
+
+
+class AnotherState(Wrong):
+    def step(self, game, players, state, data=None):
+        return players, {"k": state["k"] + 1, "F": game.operator(players, data)}
+
+
+class PythonNumbers(Wrong):
+    def init(self, game, players, data=None):
+        return {"k": 0}
+
+
+class ArraysForNumbers(PythonNumbers):
+    def step(self, game, players, state, data=None):
+        return players, {"k": state["k"] + jnp.asarray(1)}
+
+
+class AnotherShape(Wrong):
+    def step(self, game, players, state, data=None):
+        return jax.tree.map(lambda x: x[None], players), state
+
+
+class AnotherDtype(Wrong):
+    def step(self, game, players, state, data=None):
+        return players, {"k": state["k"] + 0.5}
+
+
+class Branching(Wrong):
+    def step(self, game, players, state, data=None):
+        return (players, state) if state["k"] > 3 else (players, state)
+
+
+class BrokenInit(Wrong):
+    def init(self, game, players, data=None):
+        return {"k": players["z"]}
+
+
+class OwnMetric(mm.AbstractMetric):
+    def __call__(self, game, players, data=None):
+        return mm.NaturalResidual()(game, players, data)
+
+
+WrongMetric: Any = OwnMetric
+
+
+class WithoutAGame(WrongMetric):
+    def __call__(self, players):
+        return players["x"]
+
+
+class AVector(WrongMetric):
+    def __call__(self, game, players, data=None):
+        return jnp.stack(jax.tree.leaves(game.operator(players, data)))
+
+
+class AWholeNumber(WrongMetric):
+    def __call__(self, game, players, data=None):
+        return jnp.asarray(3)
+
+
+class NoNumber(WrongMetric):
+    def __call__(self, game, players, data=None):
+        mm.NaturalResidual()(game, players, data)
+
+
+class OnANumPyArray(WrongMetric):
+    def __call__(self, game, players, data=None):
+        return np.linalg.norm(np.asarray(players["x"]))
+
+
+PAIR = r"A step returns the pair \(next players, next state\)\."
+OWN = {
+    WithoutAStateArgument: r"\.step takes \(game, players, data=None\): expected \(game, players, "
+    r"state, data=None\)",
+    WithoutData: r"\.init takes \(game, players\): expected \(game, players, data=None\)",
+    WithAnotherOrder: r"\.evaluations takes \(steps\): expected \(steps, state\)",
+    OnlyPlayers: r"\.step returned \{'x': f64\[\], 'y': f64\[\]\}: expected the pair "
+    r"\(next players, next state\)",
+    Nothing: r"\.step returned None: expected the pair \(next players, next state\)",
+    NoState: r"\.step raised TypeError: 'NoneType' .*and the state None, which init returned",
+    AnotherState: r"\.step returned the state \{'F': .*: expected \{'k': \w*i64\[\]\}, as init .*"
+    + PAIR,
+    PythonNumbers: r"\.step returned the state \{'k': 1\}; make its numbers arrays, such as "
+    r"jnp\.asarray\(0\): expected \{'k': 0\}",
+    ArraysForNumbers: r"the state \{'k': \w*i64\[\]\}; make its numbers arrays",
+    AnotherShape: r"\.step returned players\['x'\] as f64\[1\]: expected f64\[\], as it was given",
+    AnotherDtype: r"\.step returned state\['k'\] as \w*f64\[\]: expected \w*i64\[\], as init",
+    Branching: r"\.step raised TracerBoolConversionError: .*jnp\.where instead of if",
+    BrokenInit: r"\.init raised KeyError: 'z' \(it was called with players \{'x': f64\[\]",
+    WithoutAGame: r"\.__call__ takes \(players\): expected \(game, players, data=None\)",
+    AVector: r" returned f64\[2\]: expected one real floating-point number, an array of shape \(\)",
+    AWholeNumber: r" returned \w*i64\[\]: expected one real floating-point number",
+    NoNumber: r" returned None: expected one real floating-point number",
+    OnANumPyArray: r" raised TracerArrayConversionError: .*jax\.numpy instead of numpy",
+}
+
+
+@pytest.mark.parametrize("wrong", OWN, ids=lambda wrong: wrong.__name__)
+def test_what_is_wrong_with_a_solver_or_metric_of_ones_own_is_said(wrong):
+    """One `GameError` that names the class, what was expected and what came; around other solvers,
+    and where a run is several calls, too."""
+    if issubclass(wrong, mm.AbstractMetric):
+        calls = [dict(solver=Own(), metric=wrong()), dict(solver=Own(), metric=wrong(), record=1)]
+    else:
+        calls = [dict(solver=wrong()), dict(solver=wrong(), callback=lambda seen: None)]
+    for options in calls:
+        with pytest.raises(mm.GameError) as raised:
+            mm.solve(XY, ones(), max_steps=10, **options)
+        text = str(raised.value)
+        assert text.startswith(wrong.__name__) and re.search(OWN[wrong], text), text
+        assert "\n" not in text and len(text) < 500, "one readable line"
+
+
+def test_a_wrong_solver_inside_another_is_named():
+    with pytest.raises(mm.GameError, match=r"^WithoutData\.init takes"):
+        mm.solve(XY, ones(), mm.Averaged(WithoutData()))
+    with pytest.raises(mm.GameError, match=r"^Averaged\(NoState\)\.step raised TypeError"):
+        mm.solve(XY, ones(), mm.Averaged(NoState()))
+
+
+def test_solvers_and_metrics_of_ones_own_that_are_right_are_taken():
+    """With other names of arguments, a list for the pair, a Python number that stays the same and
+    one of a metric that knows without looking."""
+
+    class Right(Wrong):
+        def init(self, problem, z, *rest):
+            return {"k": jnp.asarray(0), "every": 3, "weak": jnp.asarray(1.0)}
+
+        def step(self, problem, z, memory, batch=None, more=None):
+            z, state = super().step(problem, z, memory, batch)
+            return [z, {**memory, **state}]
+
+    class Known(WrongMetric):
+        def __call__(self, *args):
+            return 0.5
+
+    solution = mm.solve(XY, ones(), Right(), max_steps=7, metric=Known(), tol=0.1)
+    assert solution.steps == 7 and solution.residual == 0.5 and solution.state.state["k"] == 7
 
 
 def test_check_game_says_the_same_without_solving():

@@ -91,6 +91,8 @@ def _unbounded(variable: Variable) -> str | None:
     """Why nothing bounds what this one can gain."""
     if variable.constraint is None:
         return f"{variable.place} is free"
+    if not variable.constraint.is_convex:
+        return f"{variable.place} has {variable.constraint!r}, which is not convex"
     if not isinstance(variable.constraint, (AbstractCompactSet, AbstractRegularizer)):
         return f"{variable.place} has {variable.constraint!r}, which is unbounded"
     return None

@@ -45,7 +45,14 @@ class _Verdict(NamedTuple):
 
 def _verdict(found: Measured) -> _Verdict:
     """The first objection, or what the bounds are worth."""
-    objections = (_not_finite, _infeasible, _not_convex, _contradictory, _unbounded)
+    objections = (
+        _not_finite,
+        _infeasible,
+        _not_a_convex_set,
+        _not_convex,
+        _contradictory,
+        _unbounded,
+    )
     for objection in objections:
         message = objection(found)
         if message is not None:
@@ -69,6 +76,17 @@ def _infeasible(found: Measured) -> str | None:
                 f"{variable.place} is outside {variable.constraint!r}, by {float(outside):.2g} in "
                 "an entry: the gap of infeasible players is infinite. Certify "
                 "game.project(players)."
+            )
+    return None
+
+
+def _not_a_convex_set(found: Measured) -> str | None:
+    for variable in found.variables:
+        if variable.constraint is not None and not variable.constraint.is_convex:
+            return (
+                f"{variable.place} has {variable.constraint!r}, which is not convex: nothing "
+                "bounds the gap from above, and there need be no saddle point. The lower bound "
+                "holds; small residuals say that no player gains to first order."
             )
     return None
 

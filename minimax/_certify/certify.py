@@ -59,8 +59,9 @@ def certify(
     - `pairs`: how many pairs of points convexity is probed at, for each player.
     - `max_steps`: how many steps the inner solver makes at most for each reply.
 
-    **Returns:** a `Certificate`. Players outside their sets, players that are free or in an
-    unbounded set, and payoffs found not convex have no upper bound, and it says which.
+    **Returns:** a `Certificate`. Players outside their sets, players that are free or in a set
+    that is unbounded or not convex, and payoffs found not convex have no upper bound, and it says
+    which.
 
     **Raises:** `GameError` where game and players do not fit together, and under `jit` or `vmap`:
     a certificate is words about numbers.

@@ -19,7 +19,8 @@ def _shown(field: Any) -> str:
 
 
 class AbstractConstraint(eqx.Module):
-    r"""A closed convex function g with the Bregman distance D in which a player moves.
+    r"""A closed convex function g with the Bregman distance D in which a player moves; or a closed
+    set that is not convex, and says so (`is_convex`).
 
     A constraint acts on every leaf of the player it is given to, one leaf at a time, never jointly.
     """
@@ -76,6 +77,13 @@ class AbstractConstraint(eqx.Module):
         """Whether proximal steps measure by Euclidean distance."""
         return type(self).natural_map is AbstractConstraint.natural_map
 
+    @property
+    def is_convex(self) -> bool:
+        """Whether it is convex, as all are that do not say otherwise. Where it is not, nothing that
+        a player could gain is bounded by slopes, and averages of feasible points are not feasible:
+        what claims such a bound, or reports averages, refuses it."""
+        return True
+
     def project_on_tangent_cone(
         self, point: Float[Array, "*shape"], direction: Float[Array, "*shape"]
     ) -> Float[Array, "*shape"]:
@@ -89,7 +97,7 @@ class AbstractConstraint(eqx.Module):
 
     @abc.abstractmethod
     def project(self, point: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-        """The feasible point nearest to `point`."""
+        """The feasible point nearest to `point`; one of them, where the set is not convex."""
 
     def check(self, shape: tuple[int, ...]) -> None:
         """Raises `GameError` where a leaf of this shape cannot be meant."""
@@ -97,8 +105,8 @@ class AbstractConstraint(eqx.Module):
 
 
 class AbstractSet(AbstractConstraint):
-    r"""A closed convex set. Unless it has a distance of its own, that is Euclidean and its proximal
-    step is a projected step."""
+    r"""A closed set, convex unless `is_convex` says otherwise. Unless it has a distance of its own,
+    that is Euclidean and its proximal step is a projected step."""
 
     def prox_step(
         self,

@@ -3,13 +3,13 @@
 import math
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
 from minimax._constraints._axis import along, vectors
 from minimax._constraints._polar import polar
-from minimax._constraints._radius import check_radius, is_short, near, zero_if_near
+from minimax._constraints._radius import check_radius, near
+from minimax._constraints._sphere import back_to_sphere, slack
 from minimax._constraints.base import AbstractCompactSet
 
 
@@ -78,7 +78,7 @@ class L2Ball(AbstractCompactSet):
         length, unit = polar(d)
         # <d, x> + r|d| = r|d| (|x/r + u|² + 1 - |x/r|²)/2, without a difference of large numbers.
         apart = jnp.sum((x / safe + unit) ** 2, axis=-1, keepdims=True)
-        return jnp.sum(length * radius * (apart + _slack(x / safe, jnp.ones_like(radius))) / 2)
+        return jnp.sum(length * radius * (apart + slack(x / safe, jnp.ones_like(radius))) / 2)
 
 
 def example() -> L2Ball:
@@ -99,24 +99,6 @@ def _inward(x: Float[Array, "*batch n"], v: Float[Array, "*batch n"], radius: Ar
     return jnp.where(radius > 0, v - jnp.where(on_sphere, outward, 0) * unit, 0)
 
 
-def _slack(x: Float[Array, "*batch n"], radius: Array) -> Array:
-    """r² - |x|², zero on the sphere."""
-    norm, _ = polar(x)
-    return zero_if_near(radius - norm, radius) * (radius + norm)
-
-
 def _back(x: Float[Array, "*batch n"], s: Float[Array, "*batch n"], radius: Array) -> Array:
-    """x - P(x - s): s where x - s is inside. Elsewhere, with q = x - s, it is s r/|q| + x (1 -
-    r/|q|), and |q|² - r² is computed without a difference of large numbers where x is on the
-    sphere."""
-    norm, length, stride = (polar(each)[0] for each in (x - s, x, s))
-    scale = jax.lax.stop_gradient(jnp.maximum(jnp.maximum(norm, length), radius))
-    scale = jnp.where(scale > 0, scale, 1)  # in these units no square overflows
-    x, s, norm, radius = x / scale, s / scale, norm / scale, radius / scale
-    by_step = jnp.sum(s * (s - 2 * x), axis=-1, keepdims=True) - _slack(x, radius)
-    directly = (norm - radius) * (norm + radius)
-    excess = jnp.where(is_short(stride, length), by_step, directly)
-    outside = ~(excess <= 0)
-    norm = jnp.where(outside, norm, 1)
-    moved = s * (radius / norm) + x * (excess / norm / (norm + radius))
-    return scale * jnp.where(outside, moved, s)
+    """x - P(x - s): s where x - s is inside."""
+    return back_to_sphere(x, s, radius, lambda _, excess: ~(excess <= 0))

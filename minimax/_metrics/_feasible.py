@@ -7,12 +7,14 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PyTree
 
 from minimax import _tree
+from minimax._check import check_convex
 from minimax._constraints._axis import along
 from minimax._constraints.base import AbstractConstraint
 from minimax._constraints.box import Box
 from minimax._constraints.l_inf_ball import LInfBall
 from minimax._constraints.non_negative import NonNegative
 from minimax._game import AbstractGame
+from minimax._metrics.base import AbstractMetric
 
 
 def where_feasible(
@@ -29,6 +31,17 @@ def where_feasible(
     feasible = functools.reduce(jnp.logical_and, jax.tree.leaves(inside))
     unknown = jnp.isnan(_tree.largest(variables))
     return jnp.where(feasible, number, jnp.where(unknown, jnp.nan, jnp.inf))
+
+
+def check_bounds_hold(metric: AbstractMetric, game: AbstractGame, players: PyTree) -> None:
+    """Raises `GameError` where a set is not convex, for metrics that bound what could be gained."""
+    check_convex(
+        type(metric).__name__,
+        "elsewhere slopes bound no gains, and there need be no saddle point",
+        "Take mm.TangentResidual(), which is zero at critical points.",
+        game,
+        players,
+    )
 
 
 def rounding_of_projection(

@@ -11,7 +11,7 @@ from minimax import _tree
 from minimax._constraints.base import AbstractCompactSet, AbstractConstraint, AbstractRegularizer
 from minimax._errors import GameError
 from minimax._game import AbstractGame
-from minimax._metrics._feasible import where_feasible
+from minimax._metrics._feasible import check_bounds_hold, where_feasible
 from minimax._metrics.base import AbstractMetric
 from minimax._players import as_players
 
@@ -33,7 +33,8 @@ class DualityGap(AbstractMetric):
     weight in the dual norm, so on most ways to a solution: stop such runs by `NaturalResidual`.
 
     **Raises:** `GameError` where a player is free or its set is unbounded by its kind, such as
-    `NonNegative`, because then the gap is infinite almost everywhere.
+    `NonNegative`, because then the gap is infinite almost everywhere; and where a set is not
+    convex.
 
     ```python
     >>> import jax.numpy as jnp
@@ -68,6 +69,7 @@ class DualityGap(AbstractMetric):
         return where_feasible(game, players, gap)
 
     def check(self, game: AbstractGame, players: PyTree) -> None:
+        check_bounds_hold(self, game, players)
         for each in game.variables_of(players):
             if not isinstance(each.constraint, (AbstractCompactSet, AbstractRegularizer)):
                 raise GameError(

@@ -19,6 +19,7 @@ class NaturalResidual(AbstractMetric):
     The Euclidean norm over all players of how far one projected step would move them. It is zero
     exactly where no player can improve to first order; where the payoff is convex-concave, that is
     at a saddle point. Without constraints it is $\|F(z)\|$, in units of payoff per unit of player.
+    On a set that is not convex a step may leave a critical point if it is long (`L2Sphere`).
 
     **Arguments:**
 

@@ -5,6 +5,7 @@ from typing import final
 from jaxtyping import Array, ArrayLike, Float, PyTree
 
 from minimax._game import AbstractGame
+from minimax._metrics._feasible import check_bounds_hold
 from minimax._metrics.base import AbstractMetric
 from minimax._metrics.restricted_gap import RestrictedGap
 
@@ -22,7 +23,8 @@ class NormalizedGap(AbstractMetric):
 
     - `radius`: $R > 0$.
 
-    **Raises:** `GameError` for a radius that is not positive and finite.
+    **Raises:** `GameError` for a radius that is not positive and finite, and where a set is not
+    convex.
 
     ```python
     >>> import minimax as mm
@@ -44,8 +46,12 @@ class NormalizedGap(AbstractMetric):
     def __call__(
         self, game: AbstractGame, players: PyTree, data: PyTree = None
     ) -> Float[Array, ""]:
+        self.check(game, players)
         gap = self.restricted(game, players, data)
         return gap / self.restricted.radius.astype(gap.dtype)
+
+    def check(self, game: AbstractGame, players: PyTree) -> None:
+        check_bounds_hold(self, game, players)
 
 
 def example() -> NormalizedGap:

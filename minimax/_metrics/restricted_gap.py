@@ -12,7 +12,7 @@ from minimax import _tree
 from minimax._constraints.base import AbstractRegularizer
 from minimax._errors import GameError, is_known
 from minimax._game import AbstractGame
-from minimax._metrics._feasible import where_feasible
+from minimax._metrics._feasible import check_bounds_hold, where_feasible
 from minimax._metrics.base import AbstractMetric
 from minimax._players import as_players
 
@@ -38,7 +38,8 @@ class RestrictedGap(AbstractMetric):
 
     - `radius`: $R > 0$.
 
-    **Raises:** `GameError` for a radius that is not positive and finite.
+    **Raises:** `GameError` for a radius that is not positive and finite, and where a set is not
+    convex.
 
     ```python
     >>> import minimax as mm
@@ -62,6 +63,7 @@ class RestrictedGap(AbstractMetric):
     def __call__(
         self, game: AbstractGame, players: PyTree, data: PyTree = None
     ) -> Float[Array, ""]:
+        self.check(game, players)
         players = as_players(players)
         operator = game.operator(players, data)
         size = _tree.scaled_norm(operator)
@@ -94,6 +96,9 @@ class RestrictedGap(AbstractMetric):
         gap = jnp.where(length > 0, gap, jnp.where(high < _OCTAVES, beyond, 0))
         gap = jnp.where(jnp.isnan(size), size, gap)
         return where_feasible(game, players, gap.astype(size.dtype))
+
+    def check(self, game: AbstractGame, players: PyTree) -> None:
+        check_bounds_hold(self, game, players)
 
 
 def _gain_of_regularizers(game: AbstractGame, players: PyTree, step: PyTree) -> Array:

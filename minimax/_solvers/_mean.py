@@ -5,6 +5,9 @@ from typing import NamedTuple
 from jaxtyping import PyTree
 
 from minimax import _tree
+from minimax._check import check_convex
+from minimax._game import AbstractGame
+from minimax._solvers.base import AbstractSolver
 
 
 class Mean(NamedTuple):
@@ -31,3 +34,16 @@ class Mean(NamedTuple):
         value = _tree.add(self.value, step)
         made = _tree.variables(_tree.subtract(value, self.value))
         return Mean(value, _tree.subtract(step, made))
+
+
+def check_means_stay(solver: AbstractSolver, game: AbstractGame, players: PyTree) -> None:
+    """Raises `GameError` where a set is not convex, for methods that report means of points, or go
+    on from them."""
+    check_convex(
+        type(solver).__name__,
+        "averages of points of other sets are not in them",
+        "Take a method that does not average, such as mm.ExtraGradient(step_size) or "
+        "mm.BestSoFar(solver).",
+        game,
+        players,
+    )

@@ -8,7 +8,7 @@ from jaxtyping import Array, Int, PyTree
 
 from minimax._errors import GameError, is_known
 from minimax._game import AbstractGame
-from minimax._solvers._mean import Mean
+from minimax._solvers._mean import Mean, check_means_stay
 from minimax._solvers._wrapper import AbstractWrapper
 from minimax._solvers.base import AbstractSolver
 from minimax._solvers.extra_gradient import ExtraGradient
@@ -55,6 +55,10 @@ class Averaged(AbstractWrapper):
     def __check_init__(self) -> None:
         if is_known(self.power) and not 0 <= float(self.power) < float("inf"):
             raise GameError(f"Averaged needs a finite power >= 0; it got {self.power}.")
+
+    def check(self, game: AbstractGame, players: PyTree, data: PyTree = None) -> None:
+        super().check(game, players, data)
+        check_means_stay(self, game, players)
 
     def init(self, game: AbstractGame, players: PyTree, data: PyTree = None) -> AveragedState:
         inner = self.solver.init(game, players, data)

@@ -81,3 +81,14 @@ class AbstractSolver(eqx.Module):
         """Scalars worth recording, by name: step sizes, restarts."""
         del state
         return {}
+
+
+def name_of(solver: AbstractSolver) -> str:
+    """The class of the solver, with that of the one it wraps: `Averaged(ExtraGradient)`."""
+    inner = ", ".join(map(name_of, wrapped_by(solver)))
+    return f"{type(solver).__name__}({inner})" if inner else type(solver).__name__
+
+
+def wrapped_by(solver: AbstractSolver) -> list[AbstractSolver]:
+    """The solvers among the fields of one that is around them."""
+    return [part for part in vars(solver).values() if isinstance(part, AbstractSolver)]

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, PyTree
 from minimax import _tree
 from minimax._errors import GameError, is_known
 from minimax._game import AbstractGame
-from minimax._solvers._mean import Mean
+from minimax._solvers._mean import Mean, check_means_stay
 from minimax._solvers._wrapper import AbstractWrapper
 from minimax._solvers.base import AbstractSolver
 from minimax._solvers.extra_gradient import ExtraGradient
@@ -84,6 +84,7 @@ class ExponentialMovingAverage(AbstractWrapper):
 
     def check(self, game: AbstractGame, players: PyTree, data: PyTree = None) -> None:
         self._chosen(players)
+        check_means_stay(self, game, players)
         self.solver.check(game, players, data)
 
     def init(

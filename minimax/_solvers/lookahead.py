@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, Int, PyTree
 from minimax import _tree
 from minimax._errors import GameError, check_whole, is_known
 from minimax._game import AbstractGame
+from minimax._solvers._mean import check_means_stay
 from minimax._solvers._wrapper import AbstractWrapper
 from minimax._solvers.base import AbstractSolver
 from minimax._solvers.extra_gradient import ExtraGradient
@@ -64,6 +65,10 @@ class Lookahead(AbstractWrapper):
         check_whole("period", self.period)
         if is_known(self.pull) and not 0 < float(self.pull) <= 1:
             raise GameError(f"pull is {self.pull}: expected a number above 0 and up to 1.")
+
+    def check(self, game: AbstractGame, players: PyTree, data: PyTree = None) -> None:
+        super().check(game, players, data)
+        check_means_stay(self, game, players)
 
     def init(self, game: AbstractGame, players: PyTree, data: PyTree = None) -> LookaheadState:
         inner = self.solver.init(game, players, data)

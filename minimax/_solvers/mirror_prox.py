@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PyTree
 
 from minimax._game import AbstractGame
-from minimax._solvers._mean import Mean
+from minimax._solvers._mean import Mean, check_means_stay
 from minimax._solvers.base import AbstractSolver
 from minimax._step_size import as_step_size
 
@@ -62,6 +62,10 @@ class MirrorProx(AbstractSolver):
     """
 
     step_size: Float[Array, ""] = eqx.field(converter=as_step_size)
+
+    def check(self, game: AbstractGame, players: PyTree, data: PyTree = None) -> None:
+        del data
+        check_means_stay(self, game, players)
 
     def init(self, game: AbstractGame, players: PyTree, data: PyTree = None) -> MirrorProxState:
         del game, data

@@ -1,28 +1,16 @@
 """TiAda."""
 
-from typing import NamedTuple, final
+from typing import Any, final
 
 import equinox as eqx
-import jax
-import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, PyTree
 
 from minimax import _tree
-from minimax._errors import GameError, is_known
 from minimax._game import AbstractGame
 from minimax._optimizers import Optimizer, as_optimizer, per_player
-from minimax._roles import role_of_each
 from minimax._solvers._optimized import AbstractOptimizedSolver
-
-
-class TiAdaState(NamedTuple):
-    """`optimizer`: its state; `descent`, `ascent`: the sums of the squared gradient norms, of all
-    minimisers and of all maximisers."""
-
-    optimizer: optax.OptState
-    descent: Float[Array, ""]
-    ascent: Float[Array, ""]
+from minimax._transforms.scale_by_tiada import check_powers, scale_by_tiada
 
 
 @final
@@ -66,55 +54,31 @@ class TiAda(AbstractOptimizedSolver):
     ascent_power: Float[Array, ""] = eqx.field(default=0.4, converter=_tree.as_real)
 
     def __check_init__(self) -> None:
-        powers = (self.descent_power, self.ascent_power)
-        if is_known(*powers) and not 1 > float(powers[0]) > float(powers[1]) > 0:
-            raise GameError(
-                f"descent_power is {powers[0]} and ascent_power is {powers[1]}: expected "
-                "1 > descent_power > ascent_power > 0."
-            )
+        check_powers(self.descent_power, self.ascent_power)
 
-    def init(self, game: AbstractGame, players: PyTree, data: PyTree = None) -> TiAdaState:
+    def init(self, game: AbstractGame, players: PyTree, data: PyTree = None) -> optax.OptState:
         del data
-        nothing = jnp.zeros((), _tree.norm(players).dtype)
-        return TiAdaState(per_player(self.optimizer, game.roles).init(players), nothing, nothing)
+        return self._transformation(game).init(players)
 
     def step(
-        self, game: AbstractGame, players: PyTree, state: TiAdaState, data: PyTree = None
-    ) -> tuple[PyTree, TiAdaState]:
+        self, game: AbstractGame, players: PyTree, state: optax.OptState, data: PyTree = None
+    ) -> tuple[PyTree, optax.OptState]:
         gradient = game.gradient(players, data)
-        roles = role_of_each(game.roles, gradient)
-        descent = state.descent + _square_of("min", roles, gradient)
-        ascent = state.ascent + _square_of("max", roles, gradient)
-        scales = {
-            "min": _power(jnp.maximum(descent, ascent), -self.descent_power),
-            "max": _power(ascent, -self.ascent_power),
-        }
-        scaled = jax.tree.map(
-            lambda role, g: jnp.asarray(scales[role], g.dtype) * g, roles, gradient
-        )
-        move = per_player(self.optimizer, game.roles)
-        update, optimizer = move.update(scaled, state.optimizer, players)
-        return game.project(_tree.add(players, update)), TiAdaState(optimizer, descent, ascent)
+        update, state = self._transformation(game).update(gradient, state, players)
+        return game.project(_tree.add(players, update)), state
 
     def evaluations(self, steps: Int[Array, ""], state: PyTree) -> Int[Array, ""]:
         del state
         return steps
 
-    def stats(self, state: TiAdaState) -> dict[str, Array]:
-        return {"descent": state.descent, "ascent": state.ascent}
+    def stats(self, state: Any) -> dict[str, Array]:
+        return state[0]._asdict()
+
+    def _transformation(self, game: AbstractGame) -> optax.GradientTransformation:
+        scale = scale_by_tiada(game.roles, self.descent_power, self.ascent_power)
+        return optax.chain(scale, per_player(self.optimizer, game.roles))
 
 
 def example() -> TiAda:
     """For the tests that every solver passes: an instance for operators with L <= 1."""
     return TiAda(1.0)
-
-
-def _square_of(role: str, roles: PyTree[str], gradient: PyTree) -> Float[Array, ""]:
-    """Of the gradients of all who have this role."""
-    own = jax.tree.map(lambda r, g: g if r == role else None, roles, gradient)
-    return _tree.dot(own, own)
-
-
-def _power(total: Float[Array, ""], exponent: Float[Array, ""]) -> Float[Array, ""]:
-    """Without a gradient yet there is nothing to scale."""
-    return jnp.where(total == 0, 1, jnp.where(total == 0, 1, total) ** exponent)

@@ -106,6 +106,14 @@ def is_set(case: ConstraintCase) -> bool:
     return isinstance(case.constraint, mm.AbstractSet)
 
 
+def is_convex_set(case: ConstraintCase) -> bool:
+    return is_set(case) and case.constraint.is_convex
+
+
+def is_set_that_is_not_convex(case: ConstraintCase) -> bool:
+    return is_set(case) and not case.constraint.is_convex
+
+
 def is_compact(case: ConstraintCase) -> bool:
     return isinstance(case.constraint, mm.AbstractCompactSet)
 
@@ -126,6 +134,10 @@ def has_axis(case: ConstraintCase) -> bool:
 def knows_tangent_cones(case: ConstraintCase) -> bool:
     unknown = mm.AbstractConstraint.project_on_tangent_cone
     return type(case.constraint).project_on_tangent_cone is not unknown
+
+
+def is_convex_and_knows_tangent_cones(case: ConstraintCase) -> bool:
+    return case.constraint.is_convex and knows_tangent_cones(case)
 
 
 project = eqx.filter_jit(lambda constraint, point: constraint.project(point))

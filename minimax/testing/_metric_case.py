@@ -90,6 +90,13 @@ class MetricCase:
             return False
         return True
 
+    def suited(self, game: mm.AbstractGame, players: PyTree) -> mm.AbstractGame | None:
+        """The game; or the same without sets, for a metric that is for free players; or `None`."""
+        for each in (game, mm.Game(game.payoff, game.roles)):
+            if self.suits(each, players):
+                return each
+        return None
+
     @functools.cached_property
     def solved(self) -> list[Posed]:
         """The solved games that the metric is for."""

@@ -88,8 +88,9 @@ def it_is_a_number_wherever_players_are_feasible(subject: MetricCase):
             for rows in points:
                 for i in range(len(rows["x"])):
                     players = {k: row[i].astype("float32") for k, row in rows.items()}
-                    if subject.suits(game, players):
-                        found = float(measure(subject.metric, game, players))
+                    suited = subject.suited(game, players)
+                    if suited is not None:
+                        found = float(measure(subject.metric, suited, players))
                         assert found >= 0, f"{found} for payoffs of {scale} at {players}"
 
 
@@ -99,14 +100,15 @@ def relabelling_moves_and_swapping_roles_changes_nothing(subject: MetricCase, se
     """Permuted rows and columns; and min f / max f as max -f / min -f."""
     metric, game = subject.metric, matrix_game(seed)
     players = feasible(game, seed + 7)
-    if not subject.suits(game, players):
+    suited = subject.suited(game, players)
+    if suited is None:
         return
-    value = measure(metric, game, players)
+    value = measure(metric, suited, players)
     rows, columns = (np.random.default_rng(seed).permutation(n) for n in (3, 4))
-    permuted = Matrix(game.matrix[rows][:, columns], game.scale, mm.Simplex())
+    permuted = Matrix(game.matrix[rows][:, columns], game.scale, suited.constraints)
     moved = {"x": players["x"][rows], "y": players["y"][columns]}
     assert_same(measure(metric, permuted, moved), value)
-    transposed = Matrix(-game.matrix.T, game.scale, mm.Simplex())
+    transposed = Matrix(-game.matrix.T, game.scale, suited.constraints)
     swapped = {"x": players["y"], "y": players["x"]}
     assert_same(measure(metric, transposed, swapped), value)
 
@@ -117,9 +119,11 @@ def how_players_are_written_changes_nothing(subject: MetricCase):
     A, metric = draw(1, 3, 4), subject.metric
     box = mm.Box(-1.0, 1.0)
     x, y = jnp.clip(draw(2, 3), -1, 1), jnp.clip(draw(3, 4), -1, 1)
-    plain = mm.Game(lambda p: p["x"] @ A @ p["y"], {"x": "min", "y": "max"}, box)
-    if not subject.suits(plain, {"x": x, "y": y}):
+    boxed = mm.Game(lambda p: p["x"] @ A @ p["y"], {"x": "min", "y": "max"}, box)
+    plain = subject.suited(boxed, {"x": x, "y": y})
+    if plain is None:
         return
+    box = plain.constraints
     expected = metric(plain, {"x": x, "y": y})
     assert metric(plain, {"x": np.asarray(x), "y": np.asarray(y)}) == expected
     tree = mm.Game(lambda p: flat(p["x"]) @ A @ flat(p["y"]), {"x": "min", "y": "max"}, box)
@@ -135,8 +139,9 @@ def it_has_the_dtype_of_the_players(subject: MetricCase):
     for dtype in ("float32", "float64", "bfloat16"):
         game = Matrix(draw(0, 3, 4).astype(dtype), jnp.asarray(1.0, dtype), mm.Simplex())
         players = {k: x.astype(dtype) for k, x in feasible(matrix_game(0), 1).items()}
-        if subject.suits(game, players):
-            found = measure(subject.metric, game, players).dtype
+        suited = subject.suited(game, players)
+        if suited is not None:
+            found = measure(subject.metric, suited, players).dtype
             half = dtype == "bfloat16" and found == "float32"
             assert found == dtype or half, f"players of {dtype} are measured in {found}"
 
@@ -144,10 +149,11 @@ def it_has_the_dtype_of_the_players(subject: MetricCase):
 @law(LAWS, anything)
 def a_batch_is_a_loop_and_jit_changes_nothing(subject: MetricCase):
     """Under `vmap` and under `jit` it is what it is without."""
-    game, metric = matrix_game(0), subject.metric
+    metric = subject.metric
     batch = {"x": jax.nn.softmax(draw(2, 5, 3)), "y": jax.nn.softmax(draw(3, 5, 4))}
     first = {k: x[0] for k, x in batch.items()}
-    if not subject.suits(game, first):
+    game = subject.suited(matrix_game(0), first)
+    if game is None:
         return
     values = jax.vmap(lambda players: metric(game, players))(batch)
     for i in range(5):
@@ -159,9 +165,11 @@ def a_batch_is_a_loop_and_jit_changes_nothing(subject: MetricCase):
 @law(LAWS, anything)
 def data_is_handed_to_the_payoff(subject: MetricCase):
     """metric(game, players, data) measures the game with that data."""
-    game = mm.Game(lambda p, d=1.0: d * p[0] * p[1] + p[0], constraints=mm.Box(-1.0, 1.0))
-    built_in = mm.Game(lambda p: 3.0 * p[0] * p[1] + p[0], constraints=mm.Box(-1.0, 1.0))
     metric, players = subject.metric, (0.5, 0.25)
-    if subject.suits(built_in, players):
+    boxed = mm.Game(lambda p: 3.0 * p[0] * p[1] + p[0], constraints=mm.Box(-1.0, 1.0))
+    built_in = subject.suited(boxed, players)
+    if built_in is not None:
+        constraints = built_in.constraints
+        game = mm.Game(lambda p, d=1.0: d * p[0] * p[1] + p[0], constraints=constraints)
         found, expected = metric(game, players, jnp.asarray(3.0)), metric(built_in, players)
         assert found == expected, f"{found} with the data, {expected} with the same built in"

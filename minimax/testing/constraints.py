@@ -20,7 +20,8 @@ def check_constraint(
 ) -> None:
     r"""Holds every law of its kind against a set or regulariser, in single and double precision.
 
-    The laws say that `project` is the projection on *some* convex set, that a proximal step
+    The laws say that `project` is the projection on *some* convex set (or, where `is_convex` says
+    that it is none, that no feasible point is nearer), that a proximal step
     minimises what it should by the distance that is claimed, that `displacement`, `gap`,
     `diameter`, `linear_minimizer` and tangent cones agree with it, and that all of this survives
     huge, tiny and tied entries. That it is the set you mean only `violation` can say.
