@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Int, PyTree
 
 from minimax import _tree
-from minimax._check import called_init, called_metric, called_step
+from minimax._called import called_init, called_metric, called_step
 from minimax._constraints.base import AbstractCompactSet
 from minimax._evidence import Evidence
 from minimax._game import AbstractGame

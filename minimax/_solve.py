@@ -14,7 +14,8 @@ import optax
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray, PyTree
 
 from minimax import _loop, _tree
-from minimax._check import check_calls, check_fits, check_sets
+from minimax._called import check_calls
+from minimax._check import check_fits, check_sets
 from minimax._checkpoint import Checkpoint, Keeper
 from minimax._choose import choose_solver
 from minimax._drive import Crew, drive

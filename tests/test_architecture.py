@@ -16,7 +16,7 @@ FLOORS = """_errors _polynomial _interrupt _kinds _files
     _state
     _game
     _optimizers _moments _structure _check plot
-    _check_game _stability
+    _check_game _stability _called
     _transforms flax
     _metrics _solvers _source
     _solution _example _choose _evidence

@@ -730,7 +730,7 @@ MISTAKES = {
     ),
     "no patience": (
         lambda: mm.AdaptiveExtraGradient(patience=0),
-        r"patience .* is 0: expected a whole number >= 1",
+        r"patience is 0: expected a whole number >= 1",
     ),
     "roles left out, players as a dict": (
         lambda: mm.solve(mm.Game(PAYOFF), ones(), EG),
