@@ -26,6 +26,7 @@ REACHES: dict[str, dict[str, Any]] = {
     # Every step sees other data: how well it learns is for a benchmark.
     "gan_8_gaussians(variant='non_saturating')": dict(max_steps=50),
     "gan_8_gaussians(variant='wasserstein')": dict(max_steps=50),
+    "lq_gan(variant='sampled')": dict(max_steps=50),
 }
 """What is asked of games that are not solved to the default tolerance."""
 

@@ -1,0 +1,132 @@
+"""Games on mini-batches: what theory says of each, and what their players learn."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import minimax as mm
+from games import lq_gan
+
+
+def run(example: mm.Example, max_steps: int, **changed):
+    """The solution of an example, by its own solver on its own data."""
+    given = example._replace(**changed)
+    return mm.solve(
+        given.game, given.players, given.solver, data=given.data, key=given.key, max_steps=max_steps
+    )
+
+
+def in_general_position(example: mm.Example, seed: int = 0):
+    random = np.random.default_rng(seed)
+    return jax.tree.map(lambda x: x + random.standard_normal(x.shape), example.players)
+
+
+# The linear-quadratic GAN -------------------------------------------------------------------------
+
+
+def balanced(mean, factor):
+    """2d points whose moments are exactly these."""
+    size = len(mean)
+    steps = math.sqrt(size) * np.concatenate([np.eye(size), -np.eye(size)])
+    return jnp.asarray(mean + steps @ np.asarray(factor).T)
+
+
+@pytest.mark.usefixtures("float64")
+def test_the_population_is_a_batch_that_has_its_moments():
+    """Payoffs and operators are those of points whose moments are exact, and of no others."""
+    population, sampled = lq_gan.example(dimension=3), lq_gan.example("sampled", dimension=3)
+    mean, covariance = population.game.mean, population.game.covariance
+    players = in_general_position(population)
+    latent = balanced(jnp.zeros(3), jnp.eye(3))
+    batch = {"real": balanced(mean, jnp.linalg.cholesky(covariance)), "latent": latent}
+    other = {**batch, "real": balanced(mean, 1.1 * jnp.linalg.cholesky(covariance))}
+    assert math.isclose(
+        population.game.value(players), sampled.game.value(players, batch), rel_tol=1e-12
+    )
+    assert abs(population.game.value(players) - sampled.game.value(players, other)) > 0.1
+    for ours, theirs in zip(
+        jax.tree.leaves(population.game.operator(players)),
+        jax.tree.leaves(sampled.game.operator(players, batch)),
+        strict=True,
+    ):
+        np.testing.assert_allclose(ours, theirs, atol=1e-12)
+
+
+@pytest.mark.usefixtures("float64")
+def test_batches_of_the_lq_gan_have_the_moments_of_its_population():
+    population, sampled = lq_gan.example(), lq_gan.example("sampled", batch=100_000)
+    batch = sampled.batch()
+    for draws, mean, covariance in (
+        (batch["real"], population.game.mean, population.game.covariance),
+        (batch["latent"], jnp.zeros(2), jnp.eye(2)),
+    ):
+        # Five standard errors, of which a second moment has sqrt(2/n) at variance one.
+        np.testing.assert_allclose(draws.mean(axis=0), mean, atol=5 * 1.5 / math.sqrt(1e5))
+        error = 5 * 1.5**2 * math.sqrt(2 / 1e5)
+        np.testing.assert_allclose(np.cov(draws.T), covariance, atol=error)
+    mixed = np.mean(batch["real"] * batch["latent"], axis=0)
+    np.testing.assert_allclose(mixed, 0, atol=5 * 2 / math.sqrt(1e5))
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("penalty", [0.0, 0.3])
+def test_the_lq_gan_finds_both_moments(penalty):
+    """Of the generator's distribution, which is what NumPy says of its fakes."""
+    given = lq_gan.example(dimension=3, penalty=penalty, seed=1)
+    found = mm.solve(given.game, given.players)
+    assert found.success
+    fakes = given.game.mean * 0 + found.players["generator"]["mean"] + balanced(
+        np.zeros(3), np.tril(found.players["generator"]["factor"])
+    )
+    np.testing.assert_allclose(fakes.mean(axis=0), given.game.mean, atol=1e-6)
+    np.testing.assert_allclose(np.cov(fakes.T, ddof=0), given.game.covariance, atol=1e-6)
+    np.testing.assert_allclose(found.players["critic"]["curvature"], 0, atol=1e-6)
+    assert max(given.summary(found.players)[f"distance of the {m}"] for m in MOMENTS) < 1e-6
+
+
+MOMENTS = ("means", "covariances")
+
+
+@pytest.mark.usefixtures("float64")
+def test_the_best_critic_of_the_lq_gan_shows_the_difference_of_the_moments():
+    """The payoff is then half the squared difference over the penalty."""
+    given = lq_gan.example(penalty=0.5)
+    players, game = in_general_position(given), given.game
+    generator = players["generator"]
+    factor = np.tril(generator["factor"])
+    first = np.asarray(game.mean - generator["mean"])
+    second = np.asarray(
+        game.covariance
+        + np.outer(game.mean, game.mean)
+        - factor @ factor.T
+        - np.outer(generator["mean"], generator["mean"])
+    )
+    players["critic"] = {"slope": jnp.asarray(first / 0.5), "curvature": jnp.asarray(second / 0.5)}
+    value, operator = game.value(players), game.operator(players)["critic"]
+    assert math.isclose(value, (np.sum(first**2) + np.sum(second**2)) / (2 * 0.5), rel_tol=1e-12)
+    assert max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(operator)) < 1e-12
+
+
+def test_the_lq_gan_learns_from_batches():
+    given = lq_gan.example("sampled")
+    summary = given.summary(run(given, 4000).players)
+    assert summary["distance of the means"] < 0.03
+    assert summary["distance of the covariances"] < 0.1 < summary["norm of the covariance"]
+
+
+@pytest.mark.parametrize(
+    "chosen, message",
+    [
+        (dict(penalty=-1.0), "penalty is -1.0: expected a finite number >= 0."),
+        (dict(penalty=math.inf), "penalty is inf: expected a finite number >= 0."),
+        (dict(variant="sampled", penalty=0.0), "penalty is 0.0: expected a finite number > 0."),
+        (dict(dimension=0), "dimension is 0 and batch is 64: expected 1 or more of each."),
+        (dict(batch=0), "dimension is 2 and batch is 0: expected 1 or more of each."),
+    ],
+)
+def test_bad_parameters_of_the_lq_gan(chosen, message):
+    with pytest.raises(mm.GameError, match=message):
+        lq_gan.example(**chosen)
