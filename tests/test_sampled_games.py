@@ -2,13 +2,14 @@
 
 import math
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import minimax as mm
-from games import lq_gan
+from games import adversarial_training, lq_gan
 
 
 def run(example: mm.Example, max_steps: int, **changed):
@@ -130,3 +131,72 @@ def test_the_lq_gan_learns_from_batches():
 def test_bad_parameters_of_the_lq_gan(chosen, message):
     with pytest.raises(mm.GameError, match=message):
         lq_gan.example(**chosen)
+
+
+# Adversarial training -----------------------------------------------------------------------------
+
+
+def linear_network(weight, bias):
+    network = eqx.nn.Linear(2, "scalar", key=jax.random.key(0))
+    given = (jnp.asarray([weight], jnp.float32), jnp.asarray([bias], jnp.float32))
+    return eqx.tree_at(lambda layer: (layer.weight, layer.bias), network, given)
+
+
+def test_the_attack_on_a_linear_network_is_the_worst_there_is():
+    """Every point moves by the radius against its own side, along each coordinate that counts."""
+    x, y = adversarial_training.moons(50, 0.1, seed=0)
+    network = linear_network([2.0, -1.0], 0.3)
+    moved = adversarial_training.attacked(network, x, y, 0.2)
+    expected = np.asarray(x) - 0.2 * np.asarray(y)[:, None] * np.array([1.0, -1.0])
+    np.testing.assert_allclose(moved, expected, atol=1e-6)
+    worst = adversarial_training.loss(network, moved, y)
+    margin = np.asarray(y) * (np.asarray(x) @ [2.0, -1.0] + 0.3) - 0.2 * 3.0  # the radius by |w|_1
+    assert math.isclose(worst, np.mean(np.log1p(np.exp(-margin))), rel_tol=1e-5)
+    accuracy = adversarial_training.accuracy(network, moved, y)
+    assert math.isclose(accuracy, np.mean(margin > 0), abs_tol=1e-6)
+
+
+def test_a_batch_moves_its_own_rows_alone_and_as_far_as_the_cube():
+    given = adversarial_training.example(points=32, batch=8, width=8, radius=0.25)
+    players = {**given.players, "weights": linear_network([1.0, 1.0], 0.0)}
+    rows = jnp.array([1, 4, 4, 7])
+    after = mm.solve(given.game, players, given.solver, data=rows, max_steps=1).players
+    expected = np.zeros((32, 2))
+    for row in (1, 4, 7):  # five steps of a quarter, and the cube ends after four
+        expected[row] = -0.25 * given.game.labels[row]
+    np.testing.assert_allclose(after["perturbation"], expected, atol=1e-7)
+    assert after["weights"].bias[0] != 0
+
+
+def test_all_rows_are_one_batch():
+    """The payoff without data, and the mean over batches that show every row once."""
+    given = adversarial_training.example(points=32, batch=8, width=8)
+    players = given.players
+    batches = jnp.arange(32).reshape(4, 8)
+    parts = [float(given.game.value(players, rows)) for rows in batches]
+    assert math.isclose(given.game.value(players), np.mean(parts), rel_tol=1e-5)
+
+
+def test_adversarial_training_makes_a_network_robust():
+    given = adversarial_training.example()
+    trained = run(given, 1000)
+    table = given.summary(trained.players)["accuracy on new points"]
+    clean, attacked = table["as they are"], table["under attack (PGD, 20 steps)"]
+    assert min(clean.values()) > 0.95
+    # 2000 points: a share has a standard error of about 0.01.
+    assert attacked["robust"] > attacked["plain"] + 0.1
+    assert attacked["robust"] < clean["robust"]
+    assert float(jnp.abs(trained.players["perturbation"]).max()) <= 0.25
+
+
+@pytest.mark.parametrize(
+    "chosen, message",
+    [
+        (dict(radius=-0.1), "radius is -0.1: expected a finite number >= 0."),
+        (dict(noise=math.nan), "noise is nan: expected a finite number >= 0."),
+        (dict(batch=0), "points is 256, batch is 0 and width is 16: expected 1 or more of each."),
+    ],
+)
+def test_bad_parameters_of_adversarial_training(chosen, message):
+    with pytest.raises(mm.GameError, match=message):
+        adversarial_training.example(**chosen)
