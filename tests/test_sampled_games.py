@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import minimax as mm
-from games import adversarial_training, lq_gan
+from games import adversarial_training, constrained_classifier, lq_gan
 
 
 def run(example: mm.Example, max_steps: int, **changed):
@@ -200,3 +200,75 @@ def test_adversarial_training_makes_a_network_robust():
 def test_bad_parameters_of_adversarial_training(chosen, message):
     with pytest.raises(mm.GameError, match=message):
         adversarial_training.example(**chosen)
+
+
+# A classifier under a constraint ------------------------------------------------------------------
+
+
+def test_the_multiplier_sees_the_rate_and_the_weights_its_bound():
+    """By NumPy, at a linear score."""
+    given = constrained_classifier.example(limit=0.1)
+    network, batch = linear_network([1.0, 0.5], 0.2), given.batch()
+    value = given.game.value({"multiplier": 2.0, "weights": network}, batch)
+    positive, negative = (np.asarray(batch[k]) @ [1, 0.5] + 0.2 for k in ("positive", "negative"))
+    alarmed = np.logaddexp(0, negative).mean()
+    loss = (np.logaddexp(0, -positive).mean() + alarmed) / 2
+    rate = (negative > 0).mean()
+    assert 0 < rate < alarmed / np.log(2)
+    assert math.isclose(value["multiplier"], 2 * (rate - 0.1), rel_tol=1e-5)
+    expected = loss + 2 * (alarmed / np.log(2) - 0.1)
+    assert math.isclose(value["weights"], expected, rel_tol=1e-5)
+    slope = given.game.operator({"multiplier": 2.0, "weights": network}, batch)
+    # As sigma'(t) = sigma(t), the sigmoid: the step function has no part in it.
+    told = -np.mean(1 / (1 + np.exp(positive))) / 2
+    told += (0.5 + 2 / np.log(2)) * np.mean(1 / (1 + np.exp(-negative)))
+    np.testing.assert_allclose(slope["weights"].bias, told, rtol=1e-4)
+    np.testing.assert_allclose(slope["multiplier"], 0.1 - rate, rtol=1e-5)
+
+
+def test_the_best_classifier_is_where_the_weights_have_no_slope():
+    """Of all that the score could be at a point, the claimed one has the least loss there, with
+    the densities of both classes as NumPy has them."""
+    points = constrained_classifier.draw(jax.random.key(0), 2000)
+    best, multiplier = constrained_classifier.neyman_pearson(0.05, points)
+    assert math.isclose(np.mean(jax.vmap(best)(points["negative"]) > 0), 0.05, abs_tol=1e-3)
+    assert multiplier > 0.5
+
+    def density(x, axis):
+        sides = [np.exp(-np.sum((x - side * np.eye(2)[axis]) ** 2) / 2 / 0.5**2) for side in (1, -1)]
+        return sum(sides)
+
+    for x in np.random.default_rng(0).normal(size=(5, 2)):
+        weight = density(x, 0) / 2, (1 / 2 + multiplier / np.log(2)) * density(x, 1)
+        s = float(best(jnp.asarray(x)))
+        slope = -weight[0] / (1 + np.exp(s)) + weight[1] / (1 + np.exp(-s))
+        assert abs(slope) < 1e-4 * sum(weight)
+
+
+def test_the_multiplier_holds_the_constraint():
+    """And costs no more true positives than it must."""
+    given = constrained_classifier.example()
+    summary = given.summary(run(given, 4000).players)
+    table = summary["on new points"]
+    ours, free, best = (
+        table[row] for row in ("with the multiplier", "without", "the best of all")
+    )
+    # 20,000 points: a rate of 0.05 has a standard error of 0.0015.
+    assert ours["false positives"] < 0.05 + 5 * 0.0015 < 0.1 < free["false positives"]
+    assert best["true positives"] - 0.05 < ours["true positives"] < free["true positives"]
+    assert free["log loss"] < ours["log loss"]
+    expected = summary["multiplier of the best of all classifiers"]
+    assert math.isclose(summary["multiplier"], expected, rel_tol=0.15)
+
+
+@pytest.mark.parametrize(
+    "chosen, message",
+    [
+        (dict(limit=0.0), "limit is 0.0: expected a share between 0 and 1."),
+        (dict(limit=math.nan), "limit is nan: expected a share between 0 and 1."),
+        (dict(width=0), "batch is 64 and width is 0: expected 1 or more of each."),
+    ],
+)
+def test_bad_parameters_of_the_constrained_classifier(chosen, message):
+    with pytest.raises(mm.GameError, match=message):
+        constrained_classifier.example(**chosen)
