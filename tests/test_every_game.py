@@ -25,6 +25,7 @@ REACHES: dict[str, dict[str, Any]] = {
     "gan_lite(variant='mlp')": dict(tol=3e-2, max_steps=4000),
     # Every step sees other data: how well it learns is for a benchmark, or a test of its own.
     "adversarial_training()": dict(max_steps=50),
+    "auc_maximization(variant='sampled')": dict(max_steps=50),
     "constrained_classifier()": dict(max_steps=50),
     "gan_8_gaussians(variant='non_saturating')": dict(max_steps=50),
     "gan_8_gaussians(variant='wasserstein')": dict(max_steps=50),

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import minimax as mm
-from games import adversarial_training, constrained_classifier, lq_gan
+from games import adversarial_training, auc_maximization, constrained_classifier, lq_gan
 
 
 def run(example: mm.Example, max_steps: int, **changed):
@@ -272,3 +272,72 @@ def test_the_multiplier_holds_the_constraint():
 def test_bad_parameters_of_the_constrained_classifier(chosen, message):
     with pytest.raises(mm.GameError, match=message):
         constrained_classifier.example(**chosen)
+
+
+# Maximisation of the area under the ROC curve -----------------------------------------------------
+
+
+@pytest.mark.usefixtures("float64")
+def test_the_best_replies_of_the_auc_game_pay_the_loss_of_the_pairs():
+    """At any weights, and no other means and gap pay the same."""
+    game = auc_maximization.example(points=40).game
+    x, y = np.asarray(game.features), np.asarray(game.labels)
+    w = np.random.default_rng(0).normal(size=4)
+    a, b = (x @ w)[y > 0].mean(), (x @ w)[y < 0].mean()
+    loss = np.mean([(1 - w @ (p - n)) ** 2 for p in x[y > 0] for n in x[y < 0]])
+
+    def value(a, b, alpha):
+        scorer = {"weights": jnp.asarray(w), "positive_mean": a, "negative_mean": b}
+        return float(game.value({"scorer": scorer, "gap": alpha}))
+
+    assert math.isclose(value(a, b, b - a), loss, rel_tol=1e-12)
+    assert math.isclose(auc_maximization.pairwise_loss(w, x, y), loss, rel_tol=1e-12)
+    assert min(value(a + 0.1, b, b - a), value(a, b - 0.1, b - a)) > loss + 1e-3
+    assert max(value(a, b, b - a + 0.1), value(a, b, b - a - 0.1)) < loss - 1e-3
+
+
+@pytest.mark.usefixtures("float64")
+def test_the_auc_game_finds_the_least_squares_of_all_pairs():
+    """As NumPy has them of the differences of all pairs."""
+    given = auc_maximization.example(points=60, share=0.2, seed=3)
+    x, y = np.asarray(given.game.features), np.asarray(given.game.labels)
+    pairs = (x[y > 0][:, None] - x[y < 0]).reshape(-1, 4)
+    expected, squares, *_ = np.linalg.lstsq(pairs, np.ones(len(pairs)))
+    found = mm.solve(given.game, given.players)
+    assert found.success
+    np.testing.assert_allclose(found.players["scorer"]["weights"], expected, atol=1e-7)
+    assert math.isclose(found.value, squares[0] / len(pairs), rel_tol=1e-7)
+
+
+def test_the_auc_is_how_often_a_positive_is_above_a_negative():
+    """One pair is in order, one is not, and one is a tie."""
+    score, y = np.array([3.0, 1.0, 4.0, 3.0]), np.array([1.0, -1.0, -1.0, -1.0])
+    assert auc_maximization.auc(score, y) == 0.5
+
+
+def test_the_auc_game_learns_from_batches():
+    given = auc_maximization.example("sampled")
+    rows = jnp.arange(500).reshape(-1, 50)
+    players = in_general_position(given)
+    parts = [float(given.game.value(players, batch)) for batch in rows]
+    assert math.isclose(given.game.value(players), np.mean(parts), rel_tol=1e-4)
+    assert np.std(parts) > 0.1
+    table = given.summary(run(given, 4000).players)["scores"]
+    ours, best = table["by the game"], table["least squares on all pairs"]
+    assert best["square loss of pairs"] <= ours["square loss of pairs"] + 1e-6
+    assert ours["square loss of pairs"] < best["square loss of pairs"] + 0.01
+    assert math.isclose(ours["AUC"], best["AUC"], abs_tol=0.01)
+    assert 0.8 < ours["AUC on new points"] < 0.95
+
+
+@pytest.mark.parametrize(
+    "chosen, message",
+    [
+        (dict(dimension=0), "points is 500, dimension is 0 and batch is 32: expected 1 or more of"),
+        (dict(share=0.003), "share is 0.003 of 500 points: expected two positives and two negat"),
+        (dict(share=math.nan), "share is nan of 500 points"),
+    ],
+)
+def test_bad_parameters_of_auc_maximization(chosen, message):
+    with pytest.raises(mm.GameError, match=message):
+        auc_maximization.example(**chosen)
