@@ -15,8 +15,8 @@ a mean over single points, which a batch shows without bias, and of which nothin
 - **Payoff:** zero-sum, quadratic, convex in the scorer and strongly concave in "gap". "full" is the
   mean over the training set; "sampled" is over mini-batches of it.
 - **Sets:** none, all are free; the source has balls.
-- **Known solution:** of "full": w as by least squares, $(S_+ + S_- + dd^\top) w = d$, where $d = m_+
-  - m_-$ and m, S are means and covariances of the classes; $a = w^\top m_+$, $b = w^\top m_-$,
+- **Known solution:** of "full": w as by least squares, $(S_+ + S_- + dd^\top) w = d$, where m and S
+  are means and covariances of the classes and $d = m_+ - m_-$; $a = w^\top m_+$, $b = w^\top m_-$,
   $\alpha = b - a$; the value is $1 - d^\top w$.
 - **Shapes:** `features (n, d)`, `labels (n,)` of -1 and 1; w `(d,)`, all else scalars. A batch: the
   numbers of its rows, `(b,)`.

@@ -1,15 +1,15 @@
 r"""A classifier under a constraint: at most so many false positives, held by a multiplier.
 
-$$\min_\theta \; \tfrac12 \mathbb{E}_+\, \ell(-s_\theta(x)) + \tfrac12 \mathbb{E}_-\, \ell(s_\theta(x))
-  \quad \text{subject to} \quad \mathbb{P}_-(s_\theta(x) > 0) \le c, \qquad
-  \ell(t) = \log(1 + e^t).$$
+$$\min_\theta \; \tfrac12 \mathbb{E}_+\, \ell(-s_\theta(x))
+  + \tfrac12 \mathbb{E}_-\, \ell(s_\theta(x)) \quad \text{subject to} \quad
+  \mathbb{P}_-(s_\theta(x) > 0) \le c, \qquad \ell(t) = \log(1 + e^t).$$
 
 The rate is a step function of the weights and has no slope to follow. So the weights are shown a
 smooth bound of it, and the multiplier the rate itself:
 
-$$\text{weights: } \min_\theta \; \text{log loss} + \mu \left(\mathbb{E}_-\, \ell(s_\theta(x)) / \log 2
-  - c\right), \qquad \text{multiplier: } \max_{\mu \ge 0} \; \mu \left(\mathbb{P}_-(s_\theta(x) > 0)
-  - c\right).$$
+$$\text{weights: } \min_\theta \; \text{log loss}
+  + \mu \left(\mathbb{E}_-\, \ell(s_\theta(x)) / \log 2 - c\right), \qquad
+  \text{multiplier: } \max_{\mu \ge 0} \; \mu \left(\mathbb{P}_-(s_\theta(x) > 0) - c\right).$$
 
 - **Players:** `{"multiplier": μ, "weights": θ}`: a number that maximises, and an Equinox network
   with two hidden layers that minimises, each its own payoff.

@@ -29,6 +29,7 @@ REACHES: dict[str, dict[str, Any]] = {
     "constrained_classifier()": dict(max_steps=50),
     "gan_8_gaussians(variant='non_saturating')": dict(max_steps=50),
     "gan_8_gaussians(variant='wasserstein')": dict(max_steps=50),
+    "flax_critic()": dict(max_steps=50),
     "lq_gan(variant='sampled')": dict(max_steps=50),
 }
 """What is asked of games that are not solved to the default tolerance."""
@@ -39,6 +40,9 @@ SMALL: dict[str, dict[str, Any]] = {
     "gan_8_gaussians": dict(batch=16, width=8),
 }
 """Sizes at which the laws of larger games are held."""
+
+NEEDS: dict[str, str] = {"flax_critic": "flax"}
+"""Games whose example is made with a library that the package does without."""
 
 FILES = modules(games)
 
@@ -76,6 +80,9 @@ LAWS = [
 @pytest.mark.parametrize("law, variant", LAWS)
 def test_laws(law, variant):
     """Each law that is for it."""
+    name, _ = VARIANTS[variant]
+    if name in NEEDS:
+        pytest.importorskip(NEEDS[name])
     law(case_of(variant))
 
 

@@ -1,15 +1,25 @@
+# What an example holds is asked for where it is looked at.
+# pyright: reportAttributeAccessIssue=false, reportOptionalCall=false
 """Games on mini-batches: what theory says of each, and what their players learn."""
 
 import math
+import sys
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.stats
 
 import minimax as mm
-from games import adversarial_training, auc_maximization, constrained_classifier, lq_gan
+from games import (
+    adversarial_training,
+    auc_maximization,
+    constrained_classifier,
+    flax_critic,
+    lq_gan,
+)
 
 
 def run(example: mm.Example, max_steps: int, **changed):
@@ -79,16 +89,13 @@ def test_the_lq_gan_finds_both_moments(penalty):
     given = lq_gan.example(dimension=3, penalty=penalty, seed=1)
     found = mm.solve(given.game, given.players)
     assert found.success
-    fakes = given.game.mean * 0 + found.players["generator"]["mean"] + balanced(
-        np.zeros(3), np.tril(found.players["generator"]["factor"])
-    )
+    generator = found.players["generator"]
+    fakes = balanced(generator["mean"], np.tril(generator["factor"]))
     np.testing.assert_allclose(fakes.mean(axis=0), given.game.mean, atol=1e-6)
     np.testing.assert_allclose(np.cov(fakes.T, ddof=0), given.game.covariance, atol=1e-6)
     np.testing.assert_allclose(found.players["critic"]["curvature"], 0, atol=1e-6)
-    assert max(given.summary(found.players)[f"distance of the {m}"] for m in MOMENTS) < 1e-6
-
-
-MOMENTS = ("means", "covariances")
+    summary = given.summary(found.players)
+    assert max(summary["distance of the means"], summary["distance of the covariances"]) < 1e-6
 
 
 @pytest.mark.usefixtures("float64")
@@ -235,7 +242,9 @@ def test_the_best_classifier_is_where_the_weights_have_no_slope():
     assert multiplier > 0.5
 
     def density(x, axis):
-        sides = [np.exp(-np.sum((x - side * np.eye(2)[axis]) ** 2) / 2 / 0.5**2) for side in (1, -1)]
+        sides = [
+            np.exp(-np.sum((x - side * np.eye(2)[axis]) ** 2) / 2 / 0.5**2) for side in (1, -1)
+        ]
         return sum(sides)
 
     for x in np.random.default_rng(0).normal(size=(5, 2)):
@@ -250,9 +259,7 @@ def test_the_multiplier_holds_the_constraint():
     given = constrained_classifier.example()
     summary = given.summary(run(given, 4000).players)
     table = summary["on new points"]
-    ours, free, best = (
-        table[row] for row in ("with the multiplier", "without", "the best of all")
-    )
+    ours, free, best = (table[row] for row in ("with the multiplier", "without", "the best of all"))
     # 20,000 points: a rate of 0.05 has a standard error of 0.0015.
     assert ours["false positives"] < 0.05 + 5 * 0.0015 < 0.1 < free["false positives"]
     assert best["true positives"] - 0.05 < ours["true positives"] < free["true positives"]
@@ -341,3 +348,50 @@ def test_the_auc_game_learns_from_batches():
 def test_bad_parameters_of_auc_maximization(chosen, message):
     with pytest.raises(mm.GameError, match=message):
         auc_maximization.example(**chosen)
+
+
+# A Flax critic and an Equinox generator -----------------------------------------------------------
+
+
+def test_the_distance_on_the_line_is_that_of_scipy():
+    random = np.random.default_rng(0)
+    one, other = random.normal(size=(200, 1)), 2 + 3 * random.normal(size=(200, 1))
+    expected = scipy.stats.wasserstein_distance(one.ravel(), other.ravel())
+    found = flax_critic.wasserstein(jnp.asarray(one), jnp.asarray(other))
+    assert math.isclose(found, expected, rel_tol=1e-5)
+
+
+def test_a_flax_critic_in_a_box_teaches_an_equinox_generator():
+    pytest.importorskip("flax")
+    given = flax_critic.example()
+    name = "Wasserstein distance of the fakes to the data"
+    before = given.summary(given.players)[name]
+    players = run(given, 3000).players
+    after = given.summary(players)
+    assert before > 0.5 and after[name] < 0.3
+    assert abs(after["share of fakes above zero, of the data half"] - 0.5) < 0.1
+    clipped = np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(players["critic"])])
+    assert np.abs(clipped).max() == 0.5  # at the bound, and not beyond it
+    assert type(players["critic"]).__module__.startswith("flax")
+    assert isinstance(players["generator"], eqx.Module)
+    same = {**given.batch(), "real": jax.vmap(players["generator"])(given.batch()["latent"])}
+    assert abs(given.game.value(players, same)) < 1e-6  # no critic tells equals apart
+
+
+def test_without_flax_it_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "flax", None)
+    with pytest.raises(mm.GameError, match=r'needs Flax: pip install "minimax-jax\[flax\]"'):
+        flax_critic.example()
+
+
+@pytest.mark.parametrize(
+    "chosen, message",
+    [
+        (dict(clip=0.0), "clip is 0.0: expected a finite number > 0."),
+        (dict(clip=math.nan), "clip is nan: expected a finite number > 0."),
+        (dict(width=0), "batch is 32 and width is 0: expected 1 or more of each."),
+    ],
+)
+def test_bad_parameters_of_the_flax_critic(chosen, message):
+    with pytest.raises(mm.GameError, match=message):
+        flax_critic.example(**chosen)
