@@ -6,6 +6,7 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, PyTree
 
 from minimax import _tree
@@ -160,31 +161,32 @@ def _least_monotone_pair(
     r"""The pair with the least $\langle F(a) - F(b), a - b\rangle/\|a - b\|^2$, and that number, or
     zero where it is not negative beyond rounding."""
     variables, rest = _tree.partition(players)
-    leaves, structure = jax.tree.flatten(variables)
-    size = _tree.scaled_norm(leaves)
+    # As one vector, so that a network compiles to few programs.
+    here, unravel = ravel_pytree(variables)
+    size = _tree.scaled_norm(here)
 
-    def near(key: Array) -> PyTree:
-        """A feasible point up to about the size of the players away, or 1."""
-        length, *keys = jax.random.split(key, 1 + len(leaves))
-        noise = [
-            jax.random.normal(k, x.shape, "float32").astype(x.dtype)
-            for k, x in zip(keys, leaves, strict=True)
-        ]
-        reach = (1 + size) * 10.0 ** jax.random.uniform(length, (), minval=-2, maxval=0)
-        moved = _tree.add_scaled(leaves, reach / jnp.maximum(_tree.norm(noise), 1e-30), noise)
-        return _tree.variables(
-            game.project(eqx.combine(jax.tree.unflatten(structure, moved), rest))
-        )
+    def at(vector: Array) -> PyTree:
+        return eqx.combine(unravel(vector), rest)
+
+    def seen_near(key: Array) -> tuple[Array, Array]:
+        """A feasible point up to about the size of the players away, or 1, and F there."""
+        of_length, of_noise = jax.random.split(key)
+        noise = jax.random.normal(of_noise, here.shape, "float32").astype(here.dtype)
+        reach = (1 + size) * 10.0 ** jax.random.uniform(of_length, (), minval=-2, maxval=0)
+        moved = _tree.add_scaled(here, reach / jnp.maximum(_tree.norm(noise), 1e-30), noise)
+        point = game.project(at(moved))
+        operator = game.operator(point, data)
+        return ravel_pytree(_tree.variables(point))[0], ravel_pytree(operator)[0]
 
     def probe(
-        least: tuple[Array, PyTree, PyTree], key: Array
-    ) -> tuple[tuple[Array, PyTree, PyTree], None]:
-        a, b = map(near, jax.random.split(key))
-        at_a, at_b = (game.operator(eqx.combine(z, rest), data) for z in (a, b))
+        least: tuple[Array, Array, Array], key: Array
+    ) -> tuple[tuple[Array, Array, Array], None]:
+        # A loop over both, so that the operator is compiled once.
+        (a, b), (at_a, at_b) = jax.lax.map(seen_near, jax.random.split(key))
         step = _tree.subtract(a, b)
         squared = _tree.dot(step, step)
         found = _tree.dot(_tree.subtract(at_a, at_b), step)
-        eps = max(float(jnp.finfo(x.dtype).eps) for x in leaves)
+        eps = max(float(jnp.finfo(x.dtype).eps) for x in jax.tree.leaves(variables))
         length = jnp.sqrt(squared)
         # Of the operators, and of the points that they are taken at.
         far = length + eps**0.5 * (_tree.norm(a) + _tree.norm(b))
@@ -195,5 +197,5 @@ def _least_monotone_pair(
         return _tree.where(slope < least[0], (slope, a, b), least), None
 
     keys = jax.random.split(jax.random.key(0), _PAIRS)
-    (slope, a, b), _ = jax.lax.scan(probe, (jnp.zeros_like(size), variables, variables), keys)
-    return slope, eqx.combine(a, rest), eqx.combine(b, rest)
+    (slope, a, b), _ = jax.lax.scan(probe, (jnp.zeros_like(size), here, here), keys)
+    return slope, at(a), at(b)
