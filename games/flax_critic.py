@@ -129,7 +129,7 @@ def draw(key: PRNGKeyArray, number: int) -> Float[Array, "n 1"]:
 
 def summary(players: PyTree) -> dict[str, Any]:
     """How far the fakes are from the data, and what the critic makes of it."""
-    of_latent, of_real, of_other = jax.random.split(jax.random.key(0), 3)
+    of_latent, of_real, of_other = jax.random.split(jax.random.fold_in(jax.random.key(0), 2000), 3)
     fakes = _fakes(players["generator"], jax.random.normal(of_latent, (5000, 1)))
     real, other = draw(of_real, 5000), draw(of_other, 5000)
     told = jnp.mean(players["critic"](real)) - jnp.mean(players["critic"](fakes))

@@ -17,7 +17,8 @@ is a game about two moments: a critic that is quadratic sees no others.
 - **Sets:** none, both players are free.
 - **Known solution:** $v = \mu$, V the Cholesky factor of $\Sigma$, $w = 0$, $W = 0$, value 0. With
   $\Sigma$ positive definite no other point is stationary, up to signs of the columns of V, unless V
-  is singular. For a V that is not held triangular every $VQ$ with Q orthogonal would do.
+  is singular, and without the penalty up to a skew-symmetric part of W, which nobody sees. For a V
+  that is not held triangular every $VQ$ with Q orthogonal would do.
 - **Shapes:** `mean (d,)`, `covariance (d, d)`; v, w `(d,)`; V, W `(d, d)`, of which V is read on
   and below its diagonal. A batch: `real (n, d)`, `latent (n, d)`.
 - **Source:** Daskalakis et al., "Training GANs with optimism", ICLR 2018, arXiv:1711.00141 (means,

@@ -83,6 +83,54 @@ def called_metric(
     return jnp.asarray(found)
 
 
+def called_output(
+    name: str, output: Callable[..., PyTree], players: PyTree, state: PyTree
+) -> PyTree:
+    """The players that a solver reports.
+
+    Raises `GameError` where they do not look like the players.
+    """
+    found = _called(f"{name}.output", output, (players, state), f"players {_brief(players)}")
+    change = _change("players", players, found)
+    if change is not None:
+        raise GameError(f"{name}.output returned {change}: an answer is as the players are.")
+    return found
+
+
+def called_evaluations(
+    name: str, evaluations: Callable[..., Any], steps: Array, state: PyTree
+) -> Array:
+    """How many evaluations a solver says it made.
+
+    Raises `GameError` where that is not one whole number.
+    """
+    found = _called(f"{name}.evaluations", evaluations, (steps, state), f"steps {_brief(steps)}")
+    is_whole = isinstance(found, int) or (
+        eqx.is_array(found) and jnp.issubdtype(found.dtype, jnp.integer)
+    )
+    if not is_whole or jnp.shape(found) != ():
+        raise GameError(
+            f"{name}.evaluations returned {_brief(found)}: expected one whole number, such as "
+            "2 * steps."
+        )
+    return jnp.asarray(found, int)
+
+
+def called_stats(name: str, stats: Callable[..., Any], state: PyTree) -> dict[str, Array]:
+    """What a solver tells of itself.
+
+    Raises `GameError` where that is no dict of numbers by name.
+    """
+    found = _called(f"{name}.stats", stats, (state,), f"the state {_brief(state)}")
+    is_told = isinstance(found, dict) and all(isinstance(key, str) for key in found)
+    if not is_told or any(jnp.shape(number) != () for number in found.values()):
+        raise GameError(
+            f"{name}.stats returned {_brief(found)}: expected a dict of numbers by name, such as "
+            '{"step_size": state.step_size}.'
+        )
+    return found
+
+
 def _called(name: str, function: Callable[..., Any], args: tuple[Any, ...], given: str) -> Any:
     try:
         return function(*args)
@@ -90,6 +138,8 @@ def _called(name: str, function: Callable[..., Any], args: tuple[Any, ...], give
         raise
     except Exception as error:
         remedy = TRACED.format("it") if isinstance(error, TRACER_ERRORS) else ""
+        if isinstance(error, TypeError) and "'value_fn'" in str(error):
+            remedy = "Of all solvers, mm.BestResponse alone tells optimizers of values."
         raise GameError(
             f"{name} raised {type(error).__name__}: {first_line(error)[:200]} (it was called with "
             f"{given}). {remedy}".rstrip()
@@ -115,7 +165,9 @@ def _change(what: str, old: PyTree, new: PyTree) -> str | None:
 def _has_same_numbers(old: PyTree, new: PyTree) -> bool:
     olds, news = ([x for x in jax.tree.leaves(t) if not eqx.is_array(x)] for t in (old, new))
     return len(olds) == len(news) and all(
-        x == y for x, y in zip(olds, news, strict=True) if isinstance(x, (int, float, complex))
+        x == y or (x != x and y != y)
+        for x, y in zip(olds, news, strict=True)
+        if isinstance(x, (int, float, complex))
     )
 
 

@@ -1,6 +1,7 @@
 """What can be wrong with a game, said before anything is compiled."""
 
 import warnings
+from collections.abc import Iterable
 
 import equinox as eqx
 import jax
@@ -13,6 +14,7 @@ from minimax._frozen import unfreeze
 from minimax._game import AbstractGame, Variable
 from minimax._kinds import Kind, kind_of
 from minimax._players import as_players
+from minimax._sampler import Sampler
 
 
 def check_fits(game: AbstractGame, players: PyTree, data: PyTree = None) -> None:
@@ -24,6 +26,10 @@ def check_fits(game: AbstractGame, players: PyTree, data: PyTree = None) -> None
         raise GameError(
             f"game is {game!r}: expected an instance of mm.AbstractGame. A payoff function becomes "
             "a game with mm.Game(payoff, roles=...)."
+        )
+    if isinstance(data, Sampler):
+        raise GameError(
+            "data are a Sampler: one batch is meant here, data=sampler.sample(jax.random.key(0))."
         )
     players = as_players(players)
     check_sets(game, players)
@@ -42,9 +48,9 @@ def check_sets(game: AbstractGame, players: PyTree) -> None:
             raise _misfit(each, error, players) from error
 
 
-def check_convex(who: str, why: str, remedy: str, game: AbstractGame, players: PyTree) -> None:
+def check_convex(who: str, why: str, remedy: str, variables: Iterable[Variable]) -> None:
     """Raises `GameError` where a set is not convex, for what means nothing there."""
-    for each in game.variables_of(players):
+    for each in variables:
         if each.constraint is not None and not each.constraint.is_convex:
             raise GameError(
                 f"{who} needs convex sets: {why}. {each.place} has {each.constraint!r}, which is "
@@ -84,9 +90,15 @@ def _check_payoff(game: AbstractGame, players: PyTree, data: PyTree) -> None:
             f"the payoff raised {type(error).__name__}: {first_line(error)} "
             f"(it was called with players {shapes(players)}"
             + (")" if data is None else f" and data {shapes(data)})")
-            + f"{_remedy(error, players)}"
+            + f"{_remedy(error, players, data)}"
         ) from error
-    _tree.broadcast_prefix(value, _tree.variables(players), "payoff")
+    try:
+        _tree.broadcast_prefix(value, _tree.variables(players), "payoff")
+    except GameError as error:
+        raise GameError(
+            f"{error} A payoff returns one scalar, or one for each player, and nothing beside: for "
+            "state that it updates see mm.WithState."
+        ) from error
     roles = jax.tree.leaves(game.roles)
     if len(roles) > 1 and len(set(roles)) == 1 and len(jax.tree.leaves(value)) == 1:
         warnings.warn(
@@ -113,8 +125,15 @@ _LISTS = (
 )
 
 
-def _remedy(error: Exception, players: PyTree) -> str:
+def _remedy(error: Exception, players: PyTree, data: PyTree) -> str:
     """What to do about what the payoff raised, where that can be told."""
+    if type(error).__name__ == "TraceContextError":
+        return (
+            ". A derivative of a Flax module inside of a payoff is nnx.grad's: "
+            "nnx.grad(lambda module, x: module(x).sum(), argnums=1)(module, x)."
+        )
+    if isinstance(data, list):
+        return ". A list is one and the same data for all steps: batches are given as iter(list)."
     if isinstance(error, TRACER_ERRORS):
         return f". {TRACED.format('a payoff')}"
     if isinstance(error, TypeError) and "positional argument" in str(error):

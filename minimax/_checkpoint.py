@@ -77,17 +77,22 @@ class Keeper(AbstractWatcher):
         self._checkpoint = checkpoint
         self._options = options
         self._note: dict[str, Any] = {}
-        self._latest: Moment | None = None
+        self._latest: tuple[int, Moment] | None = None
         self._written = -1
         self._written_at = time.monotonic()
 
     def restored(self, problem: Problem, outcome: Outcome, plan: Plan) -> Outcome:
         """The outcome in the file; `outcome`, that of a run which has not begun, without one."""
         path = self._checkpoint.path
-        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise GameError(
+                f"{path.parent} cannot be the folder of a checkpoint: {error.strerror or error}."
+            ) from error
         remove_parts(path)
         run = _fingerprint(problem, outcome, self._options)
-        self._note = {"run": run, "max_steps": plan.max_steps}
+        self._note = {"run": run}
         if not path.exists():
             return outcome
         stored = _store.read(path)
@@ -99,41 +104,41 @@ class Keeper(AbstractWatcher):
         found = _store.filled(_like(outcome, stored), stored, f"the checkpoint {path}")
         found = found._replace(trace=_with_room(found.trace, outcome.trace))
         self._written = int(found.now.progress.steps)
-        done = self._written - int(found.first_step)
-        ended = stored.note["max_steps"]
-        if int(found.status) in _FOR_GOOD or done < ended or done >= plan.max_steps:
+        status, done = int(found.status), self._written - int(found.first_step)
+        if status in _FOR_GOOD or (status >= 0 and done >= plan.max_steps):
             return found
-        if done % plan.check_every:
-            raise GameError(
-                f"{path} holds a run that ended after {done} steps, between two looks: with "
-                f"check_every={plan.check_every} it cannot go on. Remove it, and choose a "
-                "max_steps that is a multiple."
-            )
-        return found._replace(status=jnp.int32(RUNNING))
+        goes_on = RUNNING if done < plan.max_steps else Status.max_steps
+        return found._replace(status=jnp.int32(goes_on))
 
     def next_stop(self, steps: int) -> int | None:
         every = self._checkpoint.every
         return None if every is None else (steps // every + 1) * every
 
+    def keep(self, moment: Moment) -> None:
+        if moment.steps != self._written:
+            self._write(moment.steps, moment)
+
     def watch(self, moment: Moment) -> None:
-        self._latest = moment
         every, steps = self._checkpoint.every, moment.steps
+        self._latest = (steps, moment) if moment.is_at_a_look else None
+        if self._latest is None:
+            return  # the look before this one has been kept
         if every is not None:
             due = steps // every > self._written // every
         else:
             due = time.monotonic() - self._written_at >= _SECONDS
         if due or int(moment.outcome.status) >= 0:
-            self._write(moment)
+            self._write(steps, moment)
 
     def close(self) -> None:
-        if self._latest is not None and self._latest.steps != self._written:
-            self._write(self._latest)
+        if self._latest is not None and self._latest[0] != self._written:
+            self._write(*self._latest)
 
-    def _write(self, moment: Moment) -> None:
+    def _write(self, steps: int, moment: Moment) -> None:
         if any(leaf.is_deleted() for leaf in jax.tree.leaves(moment.outcome) if _is_ours(leaf)):
             return  # the next call has begun already, and failed: what was written before counts
         _store.write(self._checkpoint.path, moment.outcome, self._note)
-        self._written, self._written_at = moment.steps, time.monotonic()
+        self._written, self._written_at = steps, time.monotonic()
 
 
 def _is_ours(leaf: Any) -> bool:

@@ -71,6 +71,8 @@ def drive(
                 until = min(until, done + length)
                 if length == 0:
                     return outcome._replace(status=jnp.int32(Status.exhausted))
+            if length < plan.check_every:
+                _keep(crew, Moment(problem.solver, outcome, plan, began - started))
             step = _tree.as_array(first_step + until)
             outcome = _advance((problem, step), outcome, plan, length)
             if crew.feed is not None and until < plan.max_steps:  # while the device is at work
@@ -113,6 +115,11 @@ def _fed(problem: _loop.Problem, feed: Feed, steps: int) -> tuple[int, _loop.Pro
         problem,
         dataclasses.replace(problem.source, batches=batches),
     )
+
+
+def _keep(crew: Crew, moment: Moment) -> None:
+    for watcher in crew.watchers:
+        watcher.keep(moment)
 
 
 def _watched(crew: Crew, moment: Moment) -> Status | None:

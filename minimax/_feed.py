@@ -12,6 +12,9 @@ from jaxtyping import PyTree
 from minimax import _tree
 from minimax._errors import GameError
 
+_END = object()
+"""What comes after the last batch."""
+
 
 class Feed:
     """The batches of an iterable, `per_step` of them for every step.
@@ -24,7 +27,7 @@ class Feed:
         self._passed = 0
         self._prepared: tuple[int, PyTree] | Exception | None = None
         first = self._next()
-        if first is None:
+        if first is _END:
             raise GameError("data are an iterable without batches: expected at least one.")
         self.first = first
         self._back = [first]
@@ -54,7 +57,7 @@ class Feed:
 
     def _collected(self, steps: int) -> tuple[int, PyTree]:
         taken: list[PyTree] = []
-        while len(taken) < steps * self._per_step and (batch := self._take()) is not None:
+        while len(taken) < steps * self._per_step and (batch := self._take()) is not _END:
             taken.append(batch)
         steps = len(taken) // self._per_step
         if steps == 0:
@@ -66,9 +69,9 @@ class Feed:
         )
         return steps, stacked
 
-    def _take(self) -> PyTree:
+    def _take(self) -> Any:
         batch = self._back.pop() if self._back else self._next()
-        if batch is not None and _shapes(batch) != _shapes(self.first):
+        if batch is not _END and _shapes(batch) != _shapes(self.first):
             raise GameError(
                 f"batch {self._passed} of data is {_described(batch)}, and the first one is "
                 f"{_described(self.first)}: batches must be equal in structure, shapes and dtypes, "
@@ -78,17 +81,13 @@ class Feed:
         self._passed += 1
         return batch
 
-    def _next(self) -> PyTree:
-        """The next batch; `None` where there are no more."""
-        for batch in self._iterator:
-            return _on_host(batch)
-        again = iter(self._iterable)
-        if again is self._iterator:
-            return None
-        self._iterator = again
-        for batch in self._iterator:
-            return _on_host(batch)
-        return None
+    def _next(self) -> Any:
+        """The next batch, or the first one of a new epoch; `_END` where there are no more."""
+        batch = next(self._iterator, _END)
+        if batch is _END:  # an iterator gives itself, and has no more; a loader begins anew
+            self._iterator = iter(self._iterable)
+            batch = next(self._iterator, _END)
+        return batch if batch is _END else _on_host(batch)
 
 
 def is_iterable(data: Any) -> bool:
@@ -103,6 +102,11 @@ def is_iterable(data: Any) -> bool:
 
 def _on_host(batch: PyTree) -> PyTree:
     def converted(path: tuple[Any, ...], leaf: Any) -> np.ndarray:
+        if eqx.is_array(leaf) and _tree.is_key(leaf):
+            raise GameError(
+                f"{_tree.place('a batch of data', path)} is a key: give key=... to solve, and the "
+                "payoff gets the pair (batch, key)."
+            )
         array = np.array(leaf)  # copied: a loader may write its next batch where this one is
         if array.dtype.kind not in "biufc" and not jnp.issubdtype(array.dtype, jnp.floating):
             raise GameError(

@@ -17,7 +17,14 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Int, PyTree
 
 from minimax import _tree
-from minimax._called import called_init, called_metric, called_step
+from minimax._called import (
+    called_evaluations,
+    called_init,
+    called_metric,
+    called_output,
+    called_stats,
+    called_step,
+)
 from minimax._constraints.base import AbstractCompactSet
 from minimax._evidence import Evidence
 from minimax._game import AbstractGame
@@ -91,7 +98,8 @@ class Problem(eqx.Module):
 
     def output(self, progress: Progress) -> PyTree:
         """The players to report."""
-        return self.solver.output(progress.players, progress.state)
+        name = name_of(self.solver)
+        return called_output(name, self.solver.output, progress.players, progress.state)
 
     @eqx.filter_jit  # traced once, though looked at in several places
     def look(self, progress: Progress) -> Sight:
@@ -99,7 +107,9 @@ class Problem(eqx.Module):
         players, data = self.output(progress), self.source.seen()
         return Sight(
             progress,
-            evaluations=self.solver.evaluations(progress.steps, progress.state),
+            evaluations=called_evaluations(
+                name_of(self.solver), self.solver.evaluations, progress.steps, progress.state
+            ),
             residual=called_metric(
                 type(self.metric).__name__, self.metric, self.game, players, data
             ),
@@ -309,7 +319,7 @@ def _row(problem: Problem, sight: Sight) -> dict[str, PyTree]:
         players=_tree.variables(problem.output(sight.progress)),
         value=sight.value,
         residual=sight.residual,
-        stats=problem.solver.stats(sight.progress.state),
+        stats=called_stats(name_of(problem.solver), problem.solver.stats, sight.progress.state),
     )
 
 

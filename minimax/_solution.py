@@ -241,8 +241,13 @@ class Solution(eqx.Module):
         return self.status.message
 
     def raise_if_failed(self) -> "Solution":
-        """This solution, or `RuntimeError` with the message where it has not converged."""
-        if not bool(jnp.all(jnp.asarray(self.success))):
+        """This solution, or `RuntimeError` with the message where it has not converged.
+
+        Where nothing but `max_steps` was to end the run, as on sampled data or with `tol=0`, it has
+        not failed when all steps are made.
+        """
+        asked_for = (self.tol <= 0) & (self.status_code == Status.max_steps)
+        if not bool(jnp.all(jnp.asarray(self.success) | asked_for)):
             if self.status_code.ndim == 0:
                 raise RuntimeError(f"{self.solver}: {self.message}")
             rows = "; ".join(" ".join(row.split()) for row in self._batch_rows())
@@ -278,6 +283,11 @@ class Solution(eqx.Module):
 
         ```
         """
+        if not isinstance(like, Solution):
+            raise GameError(
+                f"like is of type {type(like).__name__}: expected a Solution, such as "
+                "solve(..., max_steps=0) of the same game by the same solver."
+            )
         stored = _store.read(path)
         rows = stored.arrays.get(".trace.steps")
         if like.trace is not None and rows is not None:

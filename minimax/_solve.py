@@ -148,12 +148,16 @@ def solve(
     if record is not None:
         _warn_of_large_trace(request.players, max_steps // record)
         check_every = _nearest_divisor(record, check_every)
-    plan = _loop.Plan(max_steps, max(min(check_every, max_steps), 1), record)
     keeper = None if checkpoint is None else _keeper(checkpoint, check_every, record)
+    # A run that is kept may go on for longer, and then has looks where it would have had them.
+    looks = check_every if keeper is not None else min(check_every, max_steps)
+    plan = _loop.Plan(max_steps, max(looks, 1), record)
     watchers: list[AbstractWatcher] = [] if keeper is None else [keeper]
     if progress:
         watchers.append(Bar())
     if callback is not None:
+        if not callable(callback):
+            raise GameError(f"callback is {callback!r}: expected a function of one dict.")
         watchers.append(Caller(callback))
     deadline = math.inf if time_limit is None else began + time_limit
     crew = Crew(deadline, watchers, feed)
@@ -287,7 +291,7 @@ def _source_of(
 ) -> tuple[AbstractSource, Feed | None]:
     """Where the data come from, and who feeds them from the host."""
     if key is not None and not _is_key(key):
-        raise GameError(f"key is {key!r}: expected a key such as jax.random.key(0).")
+        raise GameError(f"key is {key!r}: expected one key, such as jax.random.key(0).")
     if not isinstance(data, Sampler) and not is_iterable(data):
         if key is not None:
             raise GameError(
@@ -302,6 +306,12 @@ def _source_of(
             "makes incomparable: choose a solver with a step size or an optimizer, such as "
             "mm.ExtraGradient(optax.adam(1e-3, b1=0.5)) or mm.Averaged(mm.ExtraGradient(0.01))."
         )
+    if solver.draws_batches:
+        raise GameError(
+            f"data are sampled, and {name_of(solver)} draws its own batches from data of which it "
+            "compares the same rows at several points: give it all rows as data, or take "
+            "mm.ExtraGradient(step_size)."
+        )
     if isinstance(data, Sampler):
         if key is None:
             raise GameError("data are a Sampler, which needs a key: give key=jax.random.key(0).")
@@ -313,7 +323,10 @@ def _source_of(
 def _is_key(key: Any) -> bool:
     if not eqx.is_array(key):
         return False
-    return _tree.is_key(key) or (key.dtype == jnp.uint32 and key.ndim == 1)
+    if _tree.is_key(key):
+        return key.ndim == 0
+    raw = jax.eval_shape(jax.random.PRNGKey, 0)
+    return (key.shape, key.dtype) == (raw.shape, raw.dtype)
 
 
 def _keeper(checkpoint: Any, *options: Any) -> Keeper:

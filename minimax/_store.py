@@ -65,7 +65,7 @@ def read(path: str | os.PathLike) -> Stored:
     except FileNotFoundError:
         raise
     except _DAMAGED as error:
-        raise GameError(f"{os.fspath(path)} is no file of minimax, or damaged: {error}") from error
+        raise GameError(f"{os.fspath(path)} is no file of minimax, or damaged.") from error
     return Stored(dict(zip(head["kinds"], arrays, strict=True)), head["kinds"], head["note"])
 
 

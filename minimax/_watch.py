@@ -31,6 +31,11 @@ class Moment(NamedTuple):
         return int(self.outcome.now.progress.steps)
 
     @property
+    def is_at_a_look(self) -> bool:
+        """Whether a longer run would have a look here, too."""
+        return (self.steps - int(self.outcome.first_step)) % self.plan.check_every == 0
+
+    @property
     def last_step(self) -> int:
         """The step at which the run ends at the latest."""
         return int(self.outcome.first_step) + self.plan.max_steps
@@ -47,6 +52,11 @@ class AbstractWatcher(abc.ABC):
     @abc.abstractmethod
     def watch(self, moment: Moment) -> None:
         """Called between two calls, and after the last."""
+
+    def keep(self, moment: Moment) -> None:
+        """Called before a last call of fewer steps than there are between two looks: only from
+        here, not from its end, a longer run would go on in the same way."""
+        del moment
 
     def close(self) -> None:
         """Called at the end, whatever has ended the run."""

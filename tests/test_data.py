@@ -268,8 +268,30 @@ class TestRefusals:
             solve(key=None)
         with pytest.raises(mm.GameError, match="nothing draws"):
             solve(data={"b": jnp.ones(2)})
-        with pytest.raises(mm.GameError, match="key is 3: expected a key such as"):
+        with pytest.raises(mm.GameError, match="key is 3: expected one key, such as"):
             solve(key=3)
+        for several in (jax.random.split(KEY, 3), jnp.zeros(3, "uint32")):
+            with pytest.raises(mm.GameError, match="expected one key, such as"):
+                solve(key=several)
+
+    def test_a_method_that_needs_all_rows(self):
+        solver = mm.VarianceReducedExtraGradient(0.1)
+        for each in (solver, mm.ExponentialMovingAverage(solver)):
+            with pytest.raises(mm.GameError, match="draws its own batches from data"):
+                solve(solver=each)
+
+    def test_a_sampler_where_one_batch_is_meant(self):
+        for function in (mm.check_game, mm.certify):
+            with pytest.raises(mm.GameError, match="data are a Sampler: one batch is meant here"):
+                function(GAME, start(), NORMAL)
+
+    def test_a_list_of_batches(self):
+        with pytest.raises(mm.GameError, match=r"batches are given as iter\(list\)"):
+            solve(data=[{"b": jnp.ones(2)}] * 3, key=None)
+
+    def test_a_key_in_a_batch(self):
+        with pytest.raises(mm.GameError, match="is a key: give key=... to solve"):
+            fed(data=iter([{"b": KEY}]))
 
     def test_an_iterable_inside_jit(self):
         with pytest.raises(mm.GameError, match="iterables of batches.*inside of jit"):
@@ -282,6 +304,39 @@ class TestRefusals:
     def test_what_cannot_sample(self):
         with pytest.raises(mm.GameError, match="sample is 3: expected a function"):
             mm.Sampler(3)  # pyright: ignore[reportArgumentType]
+
+
+class Resetting:
+    """A loader that begins anew when it is asked for an iterator, and is that itself."""
+
+    def __init__(self, number):
+        self.number, self.at = number, 0
+
+    def __iter__(self):
+        self.at = 0
+        return self
+
+    def __next__(self):
+        if self.at == self.number:
+            raise StopIteration
+        self.at += 1
+        return np.float32(self.at)
+
+
+@pytest.mark.parametrize("loader", [Resetting(5), range(1, 6)], ids=["itself", "another"])
+def test_a_loader_is_gone_through_in_epochs(loader):
+    """Batch after batch, also where a loader is its own iterator."""
+    steps, stacked = Feed(loader).collect(12)
+    assert steps == 12
+    np.testing.assert_array_equal(stacked, [1, 2, 3, 4, 5] * 2 + [1, 2])
+
+
+def test_batches_may_be_empty_where_a_key_draws():
+    game = mm.Game(lambda p, d: p[0] * jax.random.normal(d[1]), ("min", "max"))
+    made = mm.solve(
+        game, (0.0, 0.0), EG, data=itertools.repeat(None), key=KEY, max_steps=20, check_every=10
+    )
+    assert made.steps == 20 and made.players[0] != 0
 
 
 def test_a_feed_passes_over_what_was_used():

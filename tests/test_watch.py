@@ -252,6 +252,83 @@ def test_more_steps_are_the_same_run(tmp_path):
     assert_equal(solve(checkpoint=tmp_path, record=40), solve(record=40))
 
 
+@pytest.mark.parametrize("first", [10, 20, 210])
+def test_more_steps_are_the_same_run_from_between_two_looks(tmp_path, first):
+    """What is kept is the last look that the longer run has, too."""
+    short = solve(checkpoint=tmp_path, max_steps=first)
+    assert short.steps == first
+    assert_equal(short.players, solve(max_steps=first).players)
+    assert_equal(solve(checkpoint=tmp_path, max_steps=first).players, short.players)
+    assert_equal(solve(checkpoint=tmp_path, max_steps=390), solve(max_steps=390))
+
+
+@pytest.mark.parametrize("fewer", [200, 260, 270])
+def test_a_stopped_run_is_not_gone_on_with_for_fewer_steps(tmp_path, fewer):
+    """It has them already, all or nearly all."""
+
+    def stop(look):
+        if look["steps"] == 260:
+            raise StopIteration
+
+    assert solve(checkpoint=tmp_path, callback=stop).status == "stopped"
+    found = solve(checkpoint=tmp_path, max_steps=fewer)
+    assert found.status == "max_steps" and found.steps == max(fewer, 260)
+
+
+def test_data_that_end_between_two_looks_may_be_followed_by_more(tmp_path):
+    def stream(number):
+        rng = np.random.default_rng(0)
+        return (rng.normal(size=2).astype("float32") for _ in range(number))
+
+    ended = solve(checkpoint=tmp_path, data=stream(130), key=None)
+    assert ended.status == "exhausted" and ended.steps == 130
+    more = solve(checkpoint=tmp_path, data=stream(1000), key=None)
+    assert more.steps == 400
+    assert_equal(more, solve(data=stream(1000), key=None))
+
+
+def test_an_interruption_of_a_loader_is_one(tmp_path):
+    """And what was reached before it is kept."""
+
+    def stream(fails):
+        rng = np.random.default_rng(0)
+        for i in range(1000):
+            if fails and i == 130:
+                raise KeyboardInterrupt
+            yield rng.normal(size=2).astype("float32")
+
+    with pytest.raises(KeyboardInterrupt):
+        solve(checkpoint=mm.Checkpoint(tmp_path, every=20), data=stream(True), key=None)
+    looks = []
+    resumed = solve(
+        checkpoint=mm.Checkpoint(tmp_path, every=20),
+        data=stream(False),
+        key=None,
+        callback=lambda look: looks.append(look["steps"]),
+    )
+    assert looks[0] >= 120
+    assert_equal(resumed, solve(data=stream(False), key=None))
+
+
+@pytest.mark.usefixtures("as_users_run_it")
+def test_what_cannot_watch_is_told(tmp_path):
+    with pytest.raises(mm.GameError, match="callback is 3: expected a function of one dict"):
+        solve(callback=3)
+    file = tmp_path / "file"
+    file.write_text("mine")
+    with pytest.raises(mm.GameError, match="cannot be the folder of a checkpoint"):
+        solve(checkpoint=file)
+    assert file.read_text() == "mine"
+
+
+def test_a_run_whose_steps_are_all_made_has_not_failed():
+    assert solve(max_steps=20).raise_if_failed().status == "max_steps"
+    with pytest.raises(RuntimeError, match="max_steps"):
+        mm.solve(
+            GAME, {"x": jnp.ones(2), "y": jnp.ones(2)}, SOLVER, data=jnp.ones(2), max_steps=2
+        ).raise_if_failed()
+
+
 def test_time_limits_and_interruptions_are_gone_on_from(tmp_path):
     assert solve(checkpoint=tmp_path, time_limit=1e-9).status == "time_limit"
     assert solve(checkpoint=tmp_path, callback=killed_at()).steps == 400

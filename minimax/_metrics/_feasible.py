@@ -39,8 +39,7 @@ def check_bounds_hold(metric: AbstractMetric, game: AbstractGame, players: PyTre
         type(metric).__name__,
         "elsewhere slopes bound no gains, and there need be no saddle point",
         "Take mm.TangentResidual(), which is zero at critical points.",
-        game,
-        players,
+        game.variables_of(players),
     )
 
 

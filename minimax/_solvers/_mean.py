@@ -1,12 +1,13 @@
 """Running means that stay where their points are."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from jaxtyping import PyTree
 
 from minimax import _tree
 from minimax._check import check_convex
-from minimax._game import AbstractGame
+from minimax._game import Variable
 from minimax._solvers.base import AbstractSolver
 
 
@@ -36,7 +37,7 @@ class Mean(NamedTuple):
         return Mean(value, _tree.subtract(step, made))
 
 
-def check_means_stay(solver: AbstractSolver, game: AbstractGame, players: PyTree) -> None:
+def check_means_stay(solver: AbstractSolver, variables: Iterable[Variable]) -> None:
     """Raises `GameError` where a set is not convex, for methods that report means of points, or go
     on from them."""
     check_convex(
@@ -44,6 +45,5 @@ def check_means_stay(solver: AbstractSolver, game: AbstractGame, players: PyTree
         "averages of points of other sets are not in them",
         "Take a method that does not average, such as mm.ExtraGradient(step_size) or "
         "mm.BestSoFar(solver).",
-        game,
-        players,
+        variables,
     )

@@ -27,6 +27,10 @@ class AbstractWrapper(AbstractSolver):
     def chooses_step_size(self) -> bool:
         return self.solver.chooses_step_size
 
+    @property
+    def draws_batches(self) -> bool:
+        return self.solver.draws_batches
+
     def check(self, game: AbstractGame, players: PyTree, data: PyTree = None) -> None:
         self.solver.check(game, players, data)
 

@@ -64,6 +64,11 @@ class AbstractSolver(eqx.Module):
         it have nowhere to stay."""
         return False
 
+    @property
+    def draws_batches(self) -> bool:
+        """Whether the method itself draws rows from data, all of which it must be given."""
+        return False
+
     def check(self, game: AbstractGame, players: PyTree, data: PyTree = None) -> None:
         """Raises `GameError` where this method means nothing for this game.
 

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, PyTree
 from minimax import _tree
 from minimax._errors import GameError, is_known
 from minimax._game import AbstractGame
+from minimax._players import as_players
 from minimax._solvers._mean import Mean, check_means_stay
 from minimax._solvers._wrapper import AbstractWrapper
 from minimax._solvers.base import AbstractSolver
@@ -83,8 +84,9 @@ class ExponentialMovingAverage(AbstractWrapper):
                 )
 
     def check(self, game: AbstractGame, players: PyTree, data: PyTree = None) -> None:
-        self._chosen(players)
-        check_means_stay(self, game, players)
+        chosen = jax.tree.leaves(self._chosen(as_players(players)), is_leaf=_is_none)
+        variables = zip(game.variables_of(players), chosen, strict=True)
+        check_means_stay(self, [each for each, mine in variables if mine is not None])
         self.solver.check(game, players, data)
 
     def init(

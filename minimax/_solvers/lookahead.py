@@ -68,7 +68,7 @@ class Lookahead(AbstractWrapper):
 
     def check(self, game: AbstractGame, players: PyTree, data: PyTree = None) -> None:
         super().check(game, players, data)
-        check_means_stay(self, game, players)
+        check_means_stay(self, game.variables_of(players))
 
     def init(self, game: AbstractGame, players: PyTree, data: PyTree = None) -> LookaheadState:
         inner = self.solver.init(game, players, data)

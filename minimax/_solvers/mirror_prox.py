@@ -65,7 +65,7 @@ class MirrorProx(AbstractSolver):
 
     def check(self, game: AbstractGame, players: PyTree, data: PyTree = None) -> None:
         del data
-        check_means_stay(self, game, players)
+        check_means_stay(self, game.variables_of(players))
 
     def init(self, game: AbstractGame, players: PyTree, data: PyTree = None) -> MirrorProxState:
         del game, data

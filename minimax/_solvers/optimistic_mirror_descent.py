@@ -70,7 +70,7 @@ class OptimisticMirrorDescent(AbstractSolver):
 
     def check(self, game: AbstractGame, players: PyTree, data: PyTree = None) -> None:
         del data
-        check_means_stay(self, game, players)
+        check_means_stay(self, game.variables_of(players))
 
     def init(
         self, game: AbstractGame, players: PyTree, data: PyTree = None

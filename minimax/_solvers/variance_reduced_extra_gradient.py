@@ -110,6 +110,10 @@ class VarianceReducedExtraGradient(AbstractSolver):
         del game, players
         _components(data)
 
+    @property
+    def draws_batches(self) -> bool:
+        return True
+
     def init(
         self, game: AbstractGame, players: PyTree, data: PyTree = None
     ) -> VarianceReducedState:

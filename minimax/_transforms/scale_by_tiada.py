@@ -82,7 +82,10 @@ def scale_by_tiada(
             "max": _power(ascent, -jnp.asarray(ascent_power)),
         }
         scaled = jax.tree.map(
-            lambda role, g: jnp.asarray(scales[role], g.dtype) * g, role_of, gradient
+            # What divides may be too small for half precision, though the quotient is not.
+            lambda role, g: (scales[role] * g).astype(g.dtype),
+            role_of,
+            gradient,
         )
         return scaled, ScaleByTiAdaState(descent, ascent)
 
