@@ -11,8 +11,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
+from minimax._called import called_stats
 from minimax._loop import Outcome, Plan, Sight
-from minimax._solvers.base import AbstractSolver
+from minimax._solvers.base import AbstractSolver, name_of
 
 Callback = Callable[[dict[str, Any]], Any]
 
@@ -146,7 +147,7 @@ def _told(solver: AbstractSolver, sight: Sight) -> dict[str, PyTree]:
         evaluations=sight.evaluations,
         residual=sight.residual,
         value=sight.value,
-        stats=solver.stats(progress.state),
+        stats=called_stats(name_of(solver), solver.stats, progress.state),
         players=jax.tree.map(
             lambda leaf: jnp.copy(leaf) if eqx.is_array(leaf) else leaf,
             solver.output(progress.players, progress.state),

@@ -217,6 +217,23 @@ def test_what_a_solver_reports_is_on_it_or_it_refuses(name):
             assert np.linalg.norm(each) == pytest.approx(1, rel=1e-12)
 
 
+def test_players_who_are_not_averaged_may_be_on_a_sphere():
+    game = mm.Game(
+        lambda p: p["a"] ** 2 + p["b"] @ p["b"], "min", {"a": None, "b": mm.L2Sphere(1.0)}
+    )
+    players = {"a": jnp.ones(()), "b": jnp.ones(2)}
+    for a, fits in ((True, True), (False, False)):
+        average = mm.ExponentialMovingAverage(
+            mm.ExtraGradient(0.1), 0.9, players={"a": a, "b": not a}
+        )
+        if fits:
+            found = mm.solve(game, players, average, max_steps=20)
+            assert np.linalg.norm(found.players["b"]) == pytest.approx(1, rel=1e-12)
+        else:
+            with pytest.raises(mm.GameError, match=r"players\['b'\] has L2Sphere"):
+                mm.solve(game, players, average)
+
+
 class Claimed(mm.AbstractSet):
     """The sphere, as if it were convex."""
 

@@ -133,6 +133,15 @@ def test_half_precision_is_added_up_in_single_and_kept():
     np.testing.assert_allclose(scaled[0], 300 * 360_000**-0.6, rtol=2e-3)
 
 
+def test_half_precision_is_divided_in_single():
+    """By sums whose power is no float16 number any more: only the quotient is one."""
+    scale: Any = mm.scale_by_tiada(("min", "max"))
+    players = (jnp.asarray(3e4, "float16"), jnp.asarray(3e6, "float32"))
+    scaled, _ = scale.update(players, scale.init(players))
+    expected = float(players[0]) * (float(players[1]) ** 2) ** -0.6
+    np.testing.assert_allclose(scaled[0], expected, rtol=2e-3)
+
+
 def test_players_with_holes():
     """`None` where a network has no parameter, as `eqx.partition` leaves it."""
     players = {"x": {"w": jnp.ones(4), "activation": None}, "y": jnp.ones(4)}

@@ -880,6 +880,21 @@ class BrokenInit(Wrong):
         return {"k": players["z"]}
 
 
+class HalfEvaluations(Wrong):
+    def evaluations(self, steps, state):
+        return steps * 1.5
+
+
+class OnePlayer(Wrong):
+    def output(self, players, state):
+        return players["x"]
+
+
+class AListOfStats(Wrong):
+    def stats(self, state):
+        return [state["k"]]
+
+
 class OwnMetric(mm.AbstractMetric):
     def __call__(self, game, players, data=None):
         return mm.NaturalResidual()(game, players, data)
@@ -932,6 +947,9 @@ OWN = {
     AnotherDtype: r"\.step returned state\['k'\] as \w*f64\[\]: expected \w*i64\[\], as init",
     Branching: r"\.step raised TracerBoolConversionError: .*jnp\.where instead of if",
     BrokenInit: r"\.init raised KeyError: 'z' \(it was called with players \{'x': f64\[\]",
+    HalfEvaluations: r"\.evaluations returned \w*f64\[\]: expected one whole number",
+    OnePlayer: r"\.output returned the players f64\[\]: expected \{'x': f64\[\], 'y': f64\[\]\}",
+    AListOfStats: r"\.stats returned \[\w*i64\[\]\]: expected a dict of numbers by name",
     WithoutAGame: r"\.__call__ takes \(players\): expected \(game, players, data=None\)",
     AVector: r" returned f64\[2\]: expected one real floating-point number, an array of shape \(\)",
     AWholeNumber: r" returned \w*i64\[\]: expected one real floating-point number",
@@ -947,7 +965,7 @@ def test_what_is_wrong_with_a_solver_or_metric_of_ones_own_is_said(wrong):
     if issubclass(wrong, mm.AbstractMetric):
         calls = [dict(solver=Own(), metric=wrong()), dict(solver=Own(), metric=wrong(), record=1)]
     else:
-        calls = [dict(solver=wrong()), dict(solver=wrong(), callback=lambda seen: None)]
+        calls = [dict(solver=wrong(), record=1), dict(solver=wrong(), callback=lambda seen: None)]
     for options in calls:
         with pytest.raises(mm.GameError) as raised:
             mm.solve(XY, ones(), max_steps=10, **options)
@@ -969,7 +987,10 @@ def test_solvers_and_metrics_of_ones_own_that_are_right_are_taken():
 
     class Right(Wrong):
         def init(self, problem, z, *rest):
-            return {"k": jnp.asarray(0), "every": 3, "weak": jnp.asarray(1.0)}
+            return {"k": jnp.asarray(0), "every": 3, "weak": jnp.asarray(1.0), "nan": np.nan}
+
+        def evaluations(self, steps, state):
+            return 7
 
         def step(self, problem, z, memory, batch=None, more=None):
             z, state = super().step(problem, z, memory, batch)
@@ -981,6 +1002,11 @@ def test_solvers_and_metrics_of_ones_own_that_are_right_are_taken():
 
     solution = mm.solve(XY, ones(), Right(), max_steps=7, metric=Known(), tol=0.1)
     assert solution.steps == 7 and solution.residual == 0.5 and solution.state.state["k"] == 7
+
+
+def test_optimizers_that_look_at_values_are_for_best_responses():
+    with pytest.raises(mm.GameError, match="mm.BestResponse alone tells optimizers of values"):
+        mm.solve(XY, ones(), mm.ExtraGradient({"x": optax.lbfgs(), "y": 0.1}))
 
 
 def test_check_game_says_the_same_without_solving():

@@ -92,6 +92,8 @@ class BestResponse(AbstractSolver):
     - `samples`: where data are sampled, "same": all turns of a step see one batch, of which they
       find the best responses; "independent": each inner step of a turn has a batch of its own (the
       first, second, ... of all players the same), as a critic is trained that takes five steps.
+      State that a payoff updates (`WithState`, batch statistics and keys of Flax modules) advances
+      once per step of the method, also where its turns have many.
 
     **Raises:** `GameError` for regularisers, for `inner_steps` that are no whole numbers >= 1, and,
     for players on a line search or L-BFGS: with a constraint, since a step that is good along a

@@ -63,6 +63,9 @@ class ExponentialMovingAverage(AbstractWrapper):
 
     ```
 
+    Variables alone are averaged. What else a model holds, such as the statistics of a batch
+    normalisation, is that of the last iterate: a forward pass over data makes it that of the average.
+
     Source: Yazıcı et al., "The unusual effectiveness of averaging in GAN training", ICLR 2019,
     arXiv:1806.04498, equation 5, from the start on; without the bias: Kingma and Ba, "Adam: a
     method for stochastic optimization", ICLR 2015, arXiv:1412.6980, section 3.
