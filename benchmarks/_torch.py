@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-import torch
-from torch import nn
+import torch  # pyright: ignore[reportMissingImports]
+from torch import nn  # pyright: ignore[reportMissingImports]
 
 from benchmarks._gan import BATCH, HIDDEN, LEARNING_RATE, WIDTH
 

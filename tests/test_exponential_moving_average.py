@@ -1,5 +1,6 @@
 """`ExponentialMovingAverage`, against its closed form."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -71,6 +72,18 @@ def test_only_the_chosen_players_are_averaged(players, averaged):
         expected = by_hand(rows, 0.9) if name in averaged else rows
         np.testing.assert_allclose(ours, expected, atol=1e-14)
     assert len(jax.tree.leaves(solver.init(GAME, start()).average.value)) == len(averaged)
+
+
+def test_players_may_be_networks():
+    """Whose activation functions are no variables."""
+    network = eqx.nn.MLP(1, "scalar", 2, 1, key=jax.random.key(0))
+    game = mm.Game(lambda p: p["a"](jnp.ones(1)) ** 2 - p["b"] ** 2, {"a": "min", "b": "max"})
+    solver = mm.ExponentialMovingAverage(
+        mm.ExtraGradient(0.01), 0.9, players={"a": True, "b": False}
+    )
+    run = mm.solve(game, {"a": network, "b": jnp.ones(())}, solver, max_steps=5, tol=0.0)
+    assert run.steps == 5 and run.players["b"] == run.state.players["b"]
+    assert np.any(run.players["a"].layers[0].weight != run.state.players["a"].layers[0].weight)
 
 
 def test_a_long_average_is_as_good_as_its_arithmetic():

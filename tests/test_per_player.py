@@ -330,6 +330,7 @@ def test_clipping_jointly_keeps_the_direction_of_all_players():
     """One factor for both, in both halves of every step, as in NumPy."""
     solver = mm.ExtraGradient(mm.Jointly(optax.clip_by_global_norm(0.7), {"x": 0.3, "y": 0.2}))
     run = mm.solve(GAME, PLAYERS, solver, max_steps=20, record=1, tol=0.0)
+    assert run.trace is not None
     for name in PLAYERS:
         expected = np.stack([z[name] for z in clipped_iterates_by_numpy(0.7, 20)])
         np.testing.assert_allclose(run.trace.players[name][1:], expected, rtol=0, atol=1e-13)

@@ -64,7 +64,7 @@ class ExponentialMovingAverage(AbstractWrapper):
     ```
 
     Variables alone are averaged. What else a model holds, such as the statistics of a batch
-    normalisation, is that of the last iterate: a forward pass over data makes it that of the average.
+    normalisation, is that of the last iterate, and a forward pass over data that of the average.
 
     Source: Yazıcı et al., "The unusual effectiveness of averaging in GAN training", ICLR 2019,
     arXiv:1806.04498, equation 5, from the start on; without the bias: Kingma and Ba, "Adam: a
@@ -87,9 +87,9 @@ class ExponentialMovingAverage(AbstractWrapper):
                 )
 
     def check(self, game: AbstractGame, players: PyTree, data: PyTree = None) -> None:
-        chosen = jax.tree.leaves(self._chosen(as_players(players)), is_leaf=_is_none)
+        chosen = jax.tree.leaves(self._is_chosen(as_players(players)))
         variables = zip(game.variables_of(players), chosen, strict=True)
-        check_means_stay(self, [each for each, mine in variables if mine is not None])
+        check_means_stay(self, [each for each, mine in variables if mine])
         self.solver.check(game, players, data)
 
     def init(
@@ -118,8 +118,13 @@ class ExponentialMovingAverage(AbstractWrapper):
     def _chosen(self, players: PyTree) -> PyTree:
         """The variables of the players that are averaged, with `None` for all else."""
         variables = _tree.variables(players)
-        chosen = _tree.broadcast_prefix(self.players, variables, "players of the average")
-        return jax.tree.map(lambda mine, x: x if mine else None, chosen, variables)
+        return jax.tree.map(
+            lambda mine, x: x if mine else None, self._is_chosen(players), variables
+        )
+
+    def _is_chosen(self, players: PyTree) -> PyTree[bool]:
+        variables = _tree.variables(players)
+        return _tree.broadcast_prefix(self.players, variables, "players of the average")
 
 
 def example() -> ExponentialMovingAverage:
