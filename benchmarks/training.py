@@ -18,8 +18,9 @@ from benchmarks._timing import Program, duel
 
 STEPS, CHECK_EVERY = 200, 50
 """Steps per call, about a second, and between two looks."""
-INTERVAL = 1000
-"""Steps between two checkpoints."""
+INTERVAL, LONG = 1000, 3000
+"""Steps between two checkpoints, and of a run that is watched or kept, in which what is done once,
+such as the fingerprint of its program, has its share."""
 
 SAMPLED = "solve with a Sampler"
 
@@ -48,10 +49,10 @@ def rows() -> Iterator[Row]:
             "sampled batches, per step", "PyTorch, fused Adam", duel(program(), theirs), 1.8
         )
     yield slower("batches of the host", SAMPLED, duel(_fed(program), program()), 1.10)
-    watched = program(callback=lambda look: None, progress=True)
-    yield slower("callback and progress", SAMPLED, duel(watched, program()), 1.03)
-    plain = program(INTERVAL)
-    kept = Program(lambda: _kept(program), INTERVAL)
+    plain = program(LONG)
+    watched = program(LONG, callback=lambda look: None, progress=True)
+    yield slower("callback and progress", SAMPLED, duel(watched, plain, compilations=1), 1.03)
+    kept = Program(lambda: _kept(program), LONG)
     what = f"a checkpoint every {INTERVAL} steps"
     yield slower(what, SAMPLED, duel(kept, plain, compilations=1), 1.05)
 
@@ -67,4 +68,4 @@ def _fed(program: Callable[..., Program]) -> Program:
 
 def _kept(program: Callable[..., Program]) -> Any:
     with tempfile.TemporaryDirectory() as folder:
-        return program(INTERVAL, checkpoint=mm.Checkpoint(folder, every=INTERVAL)).call()
+        return program(LONG, checkpoint=mm.Checkpoint(folder, every=INTERVAL)).call()
