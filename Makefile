@@ -2,6 +2,7 @@
 #
 #   make demo          solve an example game, plot it, write its certificate
 #   make test          the test suite          (make test JOBS=8 for more cores)
+#   make test-all      with every law for every solver
 #   make lint          ruff and pyright
 #   make notebooks     run every notebook
 #   make bench         the benchmarks
@@ -17,7 +18,7 @@ BIN := .venv/bin
 VENV := .venv/.made-in
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint notebooks bench pictures constraints clean FORCE
+.PHONY: help demo test test-all lint notebooks bench pictures constraints clean FORCE
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -27,6 +28,9 @@ demo: $(VENV)
 
 test: $(VENV)
 	$(BIN)/python -m pytest -n $(JOBS)
+
+test-all: $(VENV)
+	$(BIN)/python -m pytest -n $(JOBS) -m ""
 
 lint: $(VENV)
 	$(BIN)/ruff check
