@@ -35,7 +35,9 @@ def called_init(
     name: str, init: Callable[..., PyTree], game: AbstractGame, players: PyTree, data: PyTree
 ) -> PyTree:
     """The state before the first step."""
-    return _called(f"{name}.init", init, (game, players, data), f"players {_brief(players)}")
+    return _called(
+        f"{name}.init", init, (game, players, data), lambda: f"players {_brief(players)}"
+    )
 
 
 def called_step(
@@ -50,8 +52,12 @@ def called_step(
 
     Raises `GameError` where they do not look like those that the step was given.
     """
-    given = f"players {_brief(players)} and the state {_brief(state)}, which init returned"
-    after = _called(f"{name}.step", step, (game, players, state, data), given)
+    after = _called(
+        f"{name}.step",
+        step,
+        (game, players, state, data),
+        lambda: f"players {_brief(players)} and the state {_brief(state)}, which init returned",
+    )
     expected = "the pair (next players, next state)"
     if not (isinstance(after, (tuple, list)) and len(after) == 2):
         raise GameError(f"{name}.step returned {_brief(after)}: expected {expected}.")
@@ -73,7 +79,7 @@ def called_metric(
 
     Raises `GameError` where that is not one number.
     """
-    found = _called(name, metric, (game, players, data), f"players {_brief(players)}")
+    found = _called(name, metric, (game, players, data), lambda: f"players {_brief(players)}")
     is_number = _tree.is_variable(found) or isinstance(found, float)
     if not is_number or jnp.shape(found) != ():
         raise GameError(
@@ -90,7 +96,9 @@ def called_output(
 
     Raises `GameError` where they do not look like the players.
     """
-    found = _called(f"{name}.output", output, (players, state), f"players {_brief(players)}")
+    found = _called(
+        f"{name}.output", output, (players, state), lambda: f"players {_brief(players)}"
+    )
     change = _change("players", players, found)
     if change is not None:
         raise GameError(f"{name}.output returned {change}: an answer is as the players are.")
@@ -104,7 +112,9 @@ def called_evaluations(
 
     Raises `GameError` where that is not one whole number.
     """
-    found = _called(f"{name}.evaluations", evaluations, (steps, state), f"steps {_brief(steps)}")
+    found = _called(
+        f"{name}.evaluations", evaluations, (steps, state), lambda: f"steps {_brief(steps)}"
+    )
     is_whole = isinstance(found, int) or (
         eqx.is_array(found) and jnp.issubdtype(found.dtype, jnp.integer)
     )
@@ -121,7 +131,7 @@ def called_stats(name: str, stats: Callable[..., Any], state: PyTree) -> dict[st
 
     Raises `GameError` where that is no dict of numbers by name.
     """
-    found = _called(f"{name}.stats", stats, (state,), f"the state {_brief(state)}")
+    found = _called(f"{name}.stats", stats, (state,), lambda: f"the state {_brief(state)}")
     is_told = isinstance(found, dict) and all(isinstance(key, str) for key in found)
     if not is_told or any(jnp.shape(number) != () for number in found.values()):
         raise GameError(
@@ -131,7 +141,10 @@ def called_stats(name: str, stats: Callable[..., Any], state: PyTree) -> dict[st
     return found
 
 
-def _called(name: str, function: Callable[..., Any], args: tuple[Any, ...], given: str) -> Any:
+def _called(
+    name: str, function: Callable[..., Any], args: tuple[Any, ...], given: Callable[[], str]
+) -> Any:
+    """What the function returns; a `GameError` for what it raises, with what it was given."""
     try:
         return function(*args)
     except GameError:
@@ -142,7 +155,7 @@ def _called(name: str, function: Callable[..., Any], args: tuple[Any, ...], give
             remedy = "Of all solvers, mm.BestResponse alone tells optimizers of values."
         raise GameError(
             f"{name} raised {type(error).__name__}: {first_line(error)[:200]} (it was called with "
-            f"{given}). {remedy}".rstrip()
+            f"{given()}). {remedy}".rstrip()
         ) from error
 
 

@@ -132,14 +132,14 @@ def _remedy(error: Exception, players: PyTree, data: PyTree) -> str:
             ". A derivative of a Flax module inside of a payoff is nnx.grad's: "
             "nnx.grad(lambda module, x: module(x).sum(), argnums=1)(module, x)."
         )
-    if isinstance(data, list):
-        return ". A list is one and the same data for all steps: batches are given as iter(list)."
     if isinstance(error, TRACER_ERRORS):
         return f". {TRACED.format('a payoff')}"
     if isinstance(error, TypeError) and "positional argument" in str(error):
         return f". {_SIGNATURE}"
     if isinstance(error, (TypeError, AttributeError)) and _has_list_of_numbers(players):
         return f". {_LISTS}"
+    if isinstance(data, list):
+        return ". A list is one and the same data for all steps: batches are given as iter(list)."
     return ""
 
 
@@ -161,6 +161,7 @@ def _has_list_of_numbers(players: PyTree) -> bool:
 
 
 def shapes(tree: PyTree) -> str:
+    """A pytree with dtypes and shapes for its arrays, on one line where it can be."""
     return eqx.tree_pformat(jax.tree.map(_shown, tree, is_leaf=_tree.has_kind), width=10_000)
 
 
