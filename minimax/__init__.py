@@ -20,9 +20,11 @@ from minimax._constraints.halfspace import Halfspace as Halfspace
 from minimax._constraints.hyperplane import Hyperplane as Hyperplane
 from minimax._constraints.l1 import L1 as L1
 from minimax._constraints.l1_ball import L1Ball as L1Ball
+from minimax._constraints.l1_sphere import L1Sphere as L1Sphere
 from minimax._constraints.l2_ball import L2Ball as L2Ball
 from minimax._constraints.l2_sphere import L2Sphere as L2Sphere
 from minimax._constraints.l_inf_ball import LInfBall as LInfBall
+from minimax._constraints.l_inf_sphere import LInfSphere as LInfSphere
 from minimax._constraints.negative_entropy import NegativeEntropy as NegativeEntropy
 from minimax._constraints.non_negative import NonNegative as NonNegative
 from minimax._constraints.nuclear_norm import NuclearNorm as NuclearNorm

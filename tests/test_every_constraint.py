@@ -87,6 +87,10 @@ def infeasibility(constraint: Any, point: Any, size: float = 0.0) -> float:
             return float(max(0, np.sqrt(np.sum(u**2)) / np.longdouble(constraint.radius) - 1))
         case "L2Sphere":
             return float(abs(np.sqrt(np.sum(u**2)) / np.longdouble(constraint.radius) - 1))
+        case "L1Sphere":
+            return float(abs(np.sum(np.abs(u)) / np.longdouble(constraint.radius) - 1))
+        case "LInfSphere":
+            return float(abs(np.max(np.abs(u)) / np.longdouble(constraint.radius) - 1))
         case "LInfBall":
             return float(max(0, np.max(np.abs(u)) / np.longdouble(constraint.radius) - 1))
         case "L1Ball":
@@ -306,7 +310,9 @@ def test_a_prox_of_hard_points_is_finite_and_no_longer_than_they_are(name, dtype
         (lambda: mm.L2Sphere(0.0), "radius > 0"),
         (lambda: mm.L2Sphere(jnp.ones(2)), "one radius"),
         (lambda: mm.L2Sphere(float("inf")), "finite"),
-        (lambda: mm.L1Ball(-1.0), "radius >= 0"),
+        (lambda: mm.L1Sphere(0.0), "L1Sphere needs one radius > 0"),
+        (lambda: mm.LInfSphere(-1.0), "LInfSphere needs one radius > 0"),
+        (lambda: mm.L1Ball(-1.0), "L1Ball needs one radius >= 0"),
         (lambda: mm.LInfBall(jnp.ones(2)), "one radius"),
         (lambda: mm.Simplex(0.0), "total > 0"),
         (lambda: mm.CappedSimplex(0.1, lower=0.2), "lower <= cap"),

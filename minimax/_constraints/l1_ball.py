@@ -1,25 +1,18 @@
 """The cross-polytope."""
 
-import math
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Float
+from jaxtyping import Array, Float
 
 from minimax import _tree
 from minimax._constraints._axis import along, vectors
-from minimax._constraints._radius import check_radius, near, zero_if_near
-from minimax._constraints._simplex import (
-    back_to_simplex,
-    project_on_simplex_and_inside,
-    project_on_tangent_cone_of_simplex,
-    surplus,
-)
-from minimax._constraints.base import AbstractCompactSet
+from minimax._constraints._l1 import along_l1_sphere, back_to_l1_ball, nearest_in_l1_ball
+from minimax._constraints._normed import AbstractBall
+from minimax._constraints._radius import near, zero_if_near
 
 
-class L1Ball(AbstractCompactSet):
+class L1Ball(AbstractBall):
     r"""The cross-polytope $\{u : \sum_i |u_i| \le \text{radius}\}$: few entries that differ from
     zero.
 
@@ -47,35 +40,23 @@ class L1Ball(AbstractCompactSet):
     radius: Array = eqx.field(converter=_tree.as_real)
     axis: int | None = eqx.field(default=-1, static=True)
 
-    def __check_init__(self) -> None:
-        check_radius("L1Ball", self.radius)
+    def _nearest(self, x: Float[Array, "*batch n"], radius: Array) -> Float[Array, "*batch n"]:
+        return nearest_in_l1_ball(x, radius)
 
-    def project(self, point: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-        return along(self.axis, lambda x: _shrink(x, self.radius.astype(x.dtype)), point)
+    def _back(
+        self, x: Float[Array, "*batch n"], s: Float[Array, "*batch n"], radius: Array
+    ) -> Array:
+        """s where x - s is inside."""
+        beyond, back = back_to_l1_ball(x, s, radius)
+        return jnp.where(beyond <= 0, s, back)
 
-    def displacement(
-        self,
-        point: Float[Array, "*shape"],
-        direction: Float[Array, "*shape"],
-        step_size: ArrayLike,
-    ) -> Float[Array, "*shape"]:
-        return along(
-            self.axis,
-            lambda x, s: _back(x, s, self.radius.astype(x.dtype)),
-            point,
-            jnp.asarray(step_size * direction),
-        )
-
-    def project_on_tangent_cone(
-        self, point: Float[Array, "*shape"], direction: Float[Array, "*shape"]
-    ) -> Float[Array, "*shape"]:
-        return along(
-            self.axis, lambda x, d: _inward(x, d, self.radius.astype(x.dtype)), point, direction
-        )
-
-    def diameter(self, point: Float[Array, "*shape"]) -> Float[Array, ""]:
-        balls = math.prod(vectors(self.axis, point).shape[:-1])
-        return 2 * self.radius.astype(point.dtype) * balls**0.5
+    def _tangent(
+        self, x: Float[Array, "*batch n"], v: Float[Array, "*batch n"], radius: Array
+    ) -> Array:
+        growth, _, along_boundary = along_l1_sphere(x, v)
+        on_boundary = jnp.sum(jnp.abs(x), axis=-1, keepdims=True) >= radius - near(radius)
+        inward = jnp.where(on_boundary & (growth > 0), along_boundary, v)
+        return jnp.where(radius > 0, inward, 0)
 
     def linear_minimizer(self, direction: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         def vertex(d: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
@@ -100,28 +81,3 @@ class L1Ball(AbstractCompactSet):
 def example() -> L1Ball:
     """For the tests that every constraint passes: an instance for leaves of any shape."""
     return L1Ball(1.5)
-
-
-def _shrink(x: Float[Array, "*batch n"], radius: Array) -> Float[Array, "*batch n"]:
-    return jnp.sign(x) * project_on_simplex_and_inside(jnp.abs(x), radius)
-
-
-def _back(x: Float[Array, "*batch n"], s: Float[Array, "*batch n"], radius: Array) -> Array:
-    """x - P(x - s): s where x - s is inside, else as on the simplex of the magnitudes of x - s."""
-    signs = jnp.where(x - s >= 0, jnp.ones_like(x), -jnp.ones_like(x))
-    inside = surplus(signs * x, signs * s, radius) <= 0
-    positive = jnp.where(radius > 0, radius, 1)
-    back = signs * back_to_simplex(signs * x, signs * s, positive)
-    return jnp.where(inside, s, jnp.where(radius > 0, back, x))
-
-
-def _inward(x: Float[Array, "*batch n"], d: Float[Array, "*batch n"], radius: Array) -> Array:
-    r"""On the boundary, $T = \{d : \sum_{x_i \ne 0} d_i \operatorname{sign} x_i + \sum_{x_i = 0}
-    |d_i| \le 0\}$: where d is not in it, all of |.| is as on the simplex."""
-    flat = x == 0
-    signs = jnp.where(flat, jnp.sign(d), jnp.sign(x))
-    growth = jnp.sum(signs * d, axis=-1, keepdims=True)
-    along_boundary = signs * project_on_tangent_cone_of_simplex(flat, signs * d)
-    on_boundary = jnp.sum(jnp.abs(x), axis=-1, keepdims=True) >= radius - near(radius)
-    inward = jnp.where(on_boundary & (growth > 0), along_boundary, d)
-    return jnp.where(radius > 0, inward, 0)

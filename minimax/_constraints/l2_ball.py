@@ -1,19 +1,18 @@
 """The Euclidean ball."""
 
-import math
-
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Float
+from jaxtyping import Array, Float
 
+from minimax import _tree
 from minimax._constraints._axis import along, vectors
+from minimax._constraints._normed import AbstractBall
 from minimax._constraints._polar import polar
-from minimax._constraints._radius import check_radius, near
+from minimax._constraints._radius import near
 from minimax._constraints._sphere import back_to_sphere, slack
-from minimax._constraints.base import AbstractCompactSet
 
 
-class L2Ball(AbstractCompactSet):
+class L2Ball(AbstractBall):
     r"""The Euclidean ball $\{u : \|u\|_2 \le \text{radius}\}$ around the origin.
 
     **Arguments:**
@@ -33,38 +32,27 @@ class L2Ball(AbstractCompactSet):
     ```
     """
 
-    radius: Array = eqx.field(converter=jnp.asarray)
+    radius: Array = eqx.field(converter=_tree.as_real)
     axis: int | None = eqx.field(default=-1, static=True)
 
-    def __check_init__(self) -> None:
-        check_radius("L2Ball", self.radius)
+    def _nearest(self, x: Float[Array, "*batch n"], radius: Array) -> Float[Array, "*batch n"]:
+        norm, unit = polar(x)
+        return jnp.where(norm > radius, radius * unit, x)
 
-    def project(self, point: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-        return along(self.axis, lambda x: _shrink(x, self.radius.astype(x.dtype)), point)
+    def _back(
+        self, x: Float[Array, "*batch n"], s: Float[Array, "*batch n"], radius: Array
+    ) -> Array:
+        """s where x - s is inside."""
+        return back_to_sphere(x, s, radius, lambda _, excess: ~(excess <= 0))
 
-    def displacement(
-        self,
-        point: Float[Array, "*shape"],
-        direction: Float[Array, "*shape"],
-        step_size: ArrayLike,
-    ) -> Float[Array, "*shape"]:
-        return along(
-            self.axis,
-            lambda x, s: _back(x, s, self.radius.astype(x.dtype)),
-            point,
-            jnp.asarray(step_size * direction),
-        )
-
-    def project_on_tangent_cone(
-        self, point: Float[Array, "*shape"], direction: Float[Array, "*shape"]
-    ) -> Float[Array, "*shape"]:
-        return along(
-            self.axis, lambda x, v: _inward(x, v, self.radius.astype(x.dtype)), point, direction
-        )
-
-    def diameter(self, point: Float[Array, "*shape"]) -> Float[Array, ""]:
-        balls = math.prod(vectors(self.axis, point).shape[:-1])
-        return 2 * self.radius.astype(point.dtype) * balls**0.5
+    def _tangent(
+        self, x: Float[Array, "*batch n"], v: Float[Array, "*batch n"], radius: Array
+    ) -> Array:
+        """v, without what points out of the ball where x is on the sphere."""
+        norm, unit = polar(x)
+        outward = jnp.maximum(jnp.sum(v * unit, axis=-1, keepdims=True), 0)
+        on_sphere = norm >= radius - near(radius)
+        return jnp.where(radius > 0, v - jnp.where(on_sphere, outward, 0) * unit, 0)
 
     def linear_minimizer(self, direction: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         return along(self.axis, lambda d: -self.radius.astype(d.dtype) * polar(d)[1], direction)
@@ -84,21 +72,3 @@ class L2Ball(AbstractCompactSet):
 def example() -> L2Ball:
     """For the tests that every constraint passes: an instance for leaves of any shape."""
     return L2Ball(1.5)
-
-
-def _shrink(x: Float[Array, "*batch n"], radius: Array) -> Float[Array, "*batch n"]:
-    norm, unit = polar(x)
-    return jnp.where(norm > radius, radius * unit, x)
-
-
-def _inward(x: Float[Array, "*batch n"], v: Float[Array, "*batch n"], radius: Array) -> Array:
-    """v, without what points out of the ball where x is on the sphere."""
-    norm, unit = polar(x)
-    outward = jnp.maximum(jnp.sum(v * unit, axis=-1, keepdims=True), 0)
-    on_sphere = norm >= radius - near(radius)
-    return jnp.where(radius > 0, v - jnp.where(on_sphere, outward, 0) * unit, 0)
-
-
-def _back(x: Float[Array, "*batch n"], s: Float[Array, "*batch n"], radius: Array) -> Array:
-    """x - P(x - s): s where x - s is inside."""
-    return back_to_sphere(x, s, radius, lambda _, excess: ~(excess <= 0))

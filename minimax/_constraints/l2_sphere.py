@@ -2,16 +2,15 @@
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Float
+from jaxtyping import Array, Float
 
-from minimax._constraints._axis import along
+from minimax import _tree
+from minimax._constraints._normed import AbstractSphere
 from minimax._constraints._polar import polar
 from minimax._constraints._sphere import back_to_sphere
-from minimax._constraints.base import AbstractSet
-from minimax._errors import GameError, is_known
 
 
-class L2Sphere(AbstractSet):
+class L2Sphere(AbstractSphere):
     r"""The Euclidean sphere $\{u : \|u\|_2 = \text{radius}\}$ around the origin. It is **not
     convex**.
 
@@ -55,69 +54,31 @@ class L2Sphere(AbstractSet):
     sections 3.6 and 4.6.
     """
 
-    radius: Array = eqx.field(converter=jnp.asarray)
+    radius: Array = eqx.field(converter=_tree.as_real)
     axis: int | None = eqx.field(default=-1, static=True)
 
-    def __check_init__(self) -> None:
-        radius = self.radius
-        fits = not is_known(radius) or bool(jnp.all((radius > 0) & jnp.isfinite(radius)))
-        if radius.ndim != 0 or not fits:
-            raise GameError(f"L2Sphere needs one radius > 0 and finite; it got {radius}.")
+    def _nearest(self, x: Float[Array, "*batch n"], radius: Array) -> Float[Array, "*batch n"]:
+        """r x/|x|, and r times the first unit vector at zero, but not where there is a NaN."""
+        norm, unit = polar(x)
+        is_zero = (norm == 0) & ~jnp.any(jnp.isnan(x), axis=-1, keepdims=True)
+        first = jnp.zeros(x.shape[-1:], x.dtype).at[0].set(1)
+        return radius * jnp.where(is_zero, first, unit)
 
-    @property
-    def is_convex(self) -> bool:
-        return False
+    def _back(
+        self, x: Float[Array, "*batch n"], s: Float[Array, "*batch n"], radius: Array
+    ) -> Array:
+        q = x - s
+        back = back_to_sphere(x, s, radius, lambda norm, _: norm != 0)
+        return jnp.where(polar(q)[0] == 0, x - self._nearest(q, radius), back)
 
-    def check(self, shape: tuple[int, ...]) -> None:
-        entries = shape if self.axis is None else shape and (shape[self.axis],)
-        if 0 in entries:
-            raise GameError("a vector without entries has the length 0: leave the player free.")
-
-    def project(self, point: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-        return along(self.axis, lambda x: _scaled(x, self.radius.astype(x.dtype)), point)
-
-    def displacement(
-        self,
-        point: Float[Array, "*shape"],
-        direction: Float[Array, "*shape"],
-        step_size: ArrayLike,
-    ) -> Float[Array, "*shape"]:
-        return along(
-            self.axis,
-            lambda x, s: _back(x, s, self.radius.astype(x.dtype)),
-            point,
-            jnp.asarray(step_size * direction),
-        )
-
-    def project_on_tangent_cone(
-        self, point: Float[Array, "*shape"], direction: Float[Array, "*shape"]
-    ) -> Float[Array, "*shape"]:
-        return along(self.axis, _along_sphere, point, direction)
+    def _tangent(
+        self, x: Float[Array, "*batch n"], v: Float[Array, "*batch n"], radius: Array
+    ) -> Array:
+        """v, without what points out of the sphere or into it."""
+        _, unit = polar(x)
+        return v - jnp.sum(v * unit, axis=-1, keepdims=True) * unit
 
 
 def example() -> L2Sphere:
     """For the tests that every constraint passes: an instance for leaves of any shape."""
     return L2Sphere(1.5)
-
-
-def _scaled(x: Float[Array, "*batch n"], radius: Array) -> Float[Array, "*batch n"]:
-    return radius * _direction(x)
-
-
-def _direction(x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
-    """x/|x|, and the first unit vector at zero, but not where there is a NaN."""
-    norm, unit = polar(x)
-    is_zero = (norm == 0) & ~jnp.any(jnp.isnan(x), axis=-1, keepdims=True)
-    return jnp.where(is_zero, jnp.zeros(x.shape[-1:], x.dtype).at[0].set(1), unit)
-
-
-def _along_sphere(x: Float[Array, "*batch n"], v: Float[Array, "*batch n"]) -> Array:
-    _, unit = polar(x)
-    return v - jnp.sum(v * unit, axis=-1, keepdims=True) * unit
-
-
-def _back(x: Float[Array, "*batch n"], s: Float[Array, "*batch n"], radius: Array) -> Array:
-    """x - P(x - s)."""
-    q = x - s
-    back = back_to_sphere(x, s, radius, lambda norm, _: norm != 0)
-    return jnp.where(polar(q)[0] == 0, x - _scaled(q, radius), back)

@@ -408,13 +408,14 @@ def no_axis_takes_the_whole_leaf_as_one_vector(subject: ConstraintCase):
     constraint, alone = with_axis(subject.constraint, None), subject.constraint
     if not fits(alone, (6,)):
         return  # it has another length
-    x, d = project(alone, draw(2, (2, 3), 2.0)), -draw(3, (2, 3), 20.0)
-    for step_size in (0.0, 1.0):  # of which the first projects
-        expected = prox_step(alone, x.ravel(), d.ravel(), step_size).reshape(2, 3)
-        whole = prox_step(constraint, x, d, step_size)
+    x, far = project(alone, draw(2, (2, 3), 2.0)), -draw(3, (2, 3), 20.0)
+    apart = []
+    for d in (0 * far, far, x - far / 1000):  # which project, go far, and go to about zero
+        expected = prox_step(alone, x.ravel(), d.ravel(), 1.0).reshape(2, 3)
+        whole = prox_step(constraint, x, d, 1.0)
         np.testing.assert_allclose(whole, expected, rtol=0, atol=16 * EPS["float64"])
-    rows = prox_step(alone, x, d, 1.0)
-    assert not np.allclose(rows, expected), "rows would have been moved alone"
+        apart.append(not np.allclose(prox_step(alone, x, d, 1.0), expected))
+    assert any(apart), "rows would have been moved alone"
 
 
 @law(LAWS, anything)

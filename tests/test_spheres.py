@@ -1,5 +1,6 @@
-"""`mm.L2Sphere`, which is not convex: what is true of it, and what must not be claimed on it."""
+"""Spheres, which are not convex: what is true of them, and what must not be claimed on them."""
 
+import itertools
 import math
 
 import equinox as eqx
@@ -95,6 +96,98 @@ def test_the_origin_goes_to_the_first_unit_vector_with_derivative_zero():
     z = jnp.asarray([0.5, -1.0, 0.25])  # a step that ends at the origin
     np.testing.assert_array_equal(sphere.displacement(z, z, 1.0), z - jnp.asarray([2.0, 0, 0]))
     assert jnp.all(jnp.isfinite(jax.jacobian(lambda d: sphere.displacement(z, d, 1.0))(z)))
+
+
+# Spheres of other norms ---------------------------------------------------------------------------
+
+SPHERES = {
+    "L1": (mm.L1Sphere, 1, np.inf),
+    "L2": (mm.L2Sphere, 2, 2),
+    "LInf": (mm.LInfSphere, np.inf, 1),
+}
+each_sphere = pytest.mark.parametrize("name", SPHERES)
+PROJECT = eqx.filter_jit(lambda sphere, x: sphere.project(x))
+BACK = eqx.filter_jit(lambda sphere, x, s: sphere.displacement(x, s, 1.0))
+TANGENT = eqx.filter_jit(lambda sphere, x, v: sphere.project_on_tangent_cone(x, v))
+
+
+def facets(name: str, x: np.ndarray, radius: float) -> list[np.ndarray]:
+    """The point nearest to x of each face of the cross-polytope, or of the cube."""
+    n = x.size
+    if name == "LInf":
+        faces = []
+        for k, sign in itertools.product(range(n), (-1, 1)):
+            face = np.clip(x, -radius, radius)
+            face[k] = sign * radius
+            faces.append(face)
+        return faces
+    simplex = mm.Simplex(radius)
+    signs = [np.asarray(s) for s in itertools.product((-1.0, 1.0), repeat=n)]
+    return [s * np.asarray(PROJECT(simplex, jnp.asarray(s * x))) for s in signs]
+
+
+@pytest.mark.parametrize("name", ["L1", "LInf"])
+@given(seeds, st.sampled_from([0.1, 1.0, 5.0]), st.sampled_from([1, 2, 4]))
+def test_the_nearest_point_is_that_of_the_nearest_facet(name, seed, scale, n):
+    """Of all 2ⁿ faces of the cross-polytope, and of all 2n of the cube; zeros and ties too."""
+    make, _, _ = SPHERES[name]
+    rng = np.random.default_rng(seed)
+    x = (
+        np.round(scale * rng.normal(size=n), 1 + seed % 2)
+        if seed % 3
+        else scale * rng.normal(size=n)
+    )
+    found = np.asarray(PROJECT(make(1.25), jnp.asarray(x)))
+    best = min(np.linalg.norm(x - u) for u in facets(name, x, 1.25))
+    assert np.linalg.norm(x - found) == pytest.approx(best, abs=16 * EPS * (1 + np.abs(x).max()))
+
+
+@each_sphere
+@pytest.mark.parametrize("seed", range(3))
+def test_the_least_of_a_linear_function_is_the_dual_norm(name, seed):
+    """min ⟨c, u⟩ over ‖u‖ = r is -r times the dual norm of c, and no other point is critical: on
+    these three spheres `TangentResidual` is zero there alone."""
+    make, _, dual = SPHERES[name]
+    c = np.random.default_rng(seed).normal(size=6)
+    game = mm.Game(lambda x: x @ c, "min", make(2.0))
+    descent = mm.GradientDescentAscent(0.1)
+    solution = mm.solve(game, jnp.ones(6), descent, metric=mm.TangentResidual(), tol=1e-12)
+    assert solution.success, solution
+    assert solution.value == pytest.approx(-2 * np.linalg.norm(c, dual), rel=1e-12)
+
+
+@each_sphere
+@given(seeds, st.sampled_from(["float32", "float64"]), st.sampled_from([0, 1, 3]))
+def test_small_steps_are_not_lost_on_a_sphere(name, seed, dtype, corners):
+    """The displacement by a step of 10⁻⁶ at a radius of 10³, to the digits of the step: it is the
+    step less what the tangent cone takes of it. At points with several entries at zero or at the
+    radius, too."""
+    make, order, _ = SPHERES[name]
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=5)
+    if name == "LInf":
+        x[:corners] = 10 * np.sign(x[:corners])
+    elif name == "L1":
+        x[:corners] = 0
+    sphere = make(jnp.asarray(1e3, dtype))
+    x = PROJECT(sphere, jnp.asarray(1e4 * x / np.linalg.norm(x, order), dtype))
+    s = 1e-6 * rng.normal(size=5)
+    s = jnp.asarray(np.where(x > 0, abs(s), -abs(s)) if seed % 2 else s, dtype)  # or all inward
+    back, along = BACK(sphere, x, s), -TANGENT(sphere, x, -s)
+    # A curve bends by s²/r; where the sphere is bent, x is on it to ε r only, along its normal.
+    np.testing.assert_allclose(back, along, rtol=0, atol=64 * np.finfo(dtype).eps * 1e-6 + 1e-14)
+
+
+@each_sphere
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_precision_comes_to_the_sphere(name, dtype):
+    make, order, _ = SPHERES[name]
+    for scale in (0.001, 10.0):
+        x = jnp.asarray(scale * np.random.default_rng(0).normal(size=300), dtype)
+        found = PROJECT(make(2.0), x)
+        assert found.dtype == dtype
+        norm = np.linalg.norm(np.asarray(found, float), order)
+        assert norm == pytest.approx(2, rel=4 * float(jnp.finfo(dtype).eps))
 
 
 # What residuals say -------------------------------------------------------------------------------
