@@ -141,10 +141,10 @@ def by_numpy(problem: Problem) -> int | None:
 def by_default(
     problem: Problem, relative: float, solver: mm.AbstractSolver | None = None
 ) -> mm.Solution:
-    """`solve`, looked at often."""
+    """`solve`, looked at after every step, as `evaluations` looks."""
     game, players, _ = problem
     first = mm.NaturalResidual()(game, game.project(players))
-    return mm.solve(game, players, solver, tol=relative * first, check_every=10, max_steps=2 * MOST)
+    return mm.solve(game, players, solver, tol=relative * first, check_every=1, max_steps=2 * MOST)
 
 
 def first_table() -> None:
