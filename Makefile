@@ -2,7 +2,7 @@
 #
 #   make demo          solve an example game, plot it, write its certificate
 #   make test          the test suite          (make test JOBS=8 for more cores)
-#   make test-all      with every law for every solver
+#   make test-all      with every law for every solver, and compiled as users compile
 #   make lint          ruff and pyright
 #   make notebooks     run every notebook
 #   make bench         the benchmarks
@@ -26,6 +26,8 @@ help:
 demo: $(VENV)
 	$(BIN)/minimax solve games/robust_regression.py --plot demo.png --json demo.json
 
+# Most of the time of the tests is compiling, and most of that is optimising what runs for an instant.
+test: export XLA_FLAGS += --xla_llvm_disable_expensive_passes=true
 test: $(VENV)
 	$(BIN)/python -m pytest -n $(JOBS)
 

@@ -26,13 +26,16 @@ SAMPLED = "solve with a Sampler"
 
 
 def rows() -> Iterator[Row]:
-    """Against a scan by hand, and PyTorch where it is installed; then what else `solve` does,
-    against `solve` without."""
+    """Against a scan by hand, and PyTorch where it is installed, whose Adam moves all leaves as one
+    vector, as `optax.flatten` does; then what else `solve` does, against `solve` without."""
     game, players, _ = _gan.problem()
     sampler, key = mm.Sampler(_gan.sample), jax.random.key(0)
-    solver = mm.ExtraGradient(optax.adam(_gan.LEARNING_RATE, b1=0.5))
+    adam = optax.adam(_gan.LEARNING_RATE, b1=0.5)
+    leaf_by_leaf, fused = mm.ExtraGradient(adam), mm.ExtraGradient(optax.flatten(adam))
 
-    def program(steps: int = STEPS, **options: Any) -> Program:
+    def program(
+        steps: int = STEPS, solver: mm.AbstractSolver = leaf_by_leaf, **options: Any
+    ) -> Program:
         given = {"data": sampler, "key": key, "check_every": CHECK_EVERY} | options
         return Program(
             lambda: mm.solve(game, players, solver, max_steps=steps, **given).players, steps
@@ -45,9 +48,13 @@ def rows() -> Iterator[Row]:
         from benchmarks import _torch
 
         theirs = Program(_torch.by_hand(STEPS), STEPS)
-        yield faster(
-            "sampled batches, per step", "PyTorch, fused Adam", duel(program(), theirs), 1.8
-        )
+        for what, solver in (("leaf by leaf", leaf_by_leaf), ("optax.flatten", fused)):
+            yield faster(
+                f"sampled batches, {what}, per step",
+                "PyTorch, fused Adam",
+                duel(program(solver=solver), theirs),
+                1.8,
+            )
     yield slower("batches of the host", SAMPLED, duel(_fed(program), program()), 1.10)
     plain = program(LONG)
     watched = program(LONG, callback=lambda look: None, progress=True)

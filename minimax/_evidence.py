@@ -38,7 +38,8 @@ class Evidence(NamedTuple):
 
     - `looks`, `best`, `best_at`: how many looks; the least residual, and at which look it was last
       improved by more than a hundredth.
-    - `mark`, `marked_at`: the marked players, and at which look.
+    - `mark`, `marked_at`: the variables of the marked players, many of them as one vector, and at
+      which look.
     - `distance`, `farthest`, `returned`: from the mark: now, and at most; whether the players came
       back to a fifth of the farthest.
     - `residual`, `greatest`, `rose`: the last residual, the greatest since the mark, and whether it
@@ -49,7 +50,7 @@ class Evidence(NamedTuple):
     looks: Int[Array, ""]
     best: Float[Array, ""]
     best_at: Int[Array, ""]
-    mark: PyTree
+    mark: list[Array]
     marked_at: Int[Array, ""]
     distance: Float[Array, ""]
     farthest: Float[Array, ""]
@@ -62,7 +63,7 @@ class Evidence(NamedTuple):
     @staticmethod
     def before_all(players: PyTree, residual: Float[Array, ""]) -> "Evidence":
         """Before the first look, at players and a residual of the right types."""
-        mark = _tree.variables(players)
+        mark = _tree.parts(players)
         zero, count = jnp.zeros_like(_tree.norm(mark)), jnp.zeros((), int)
         best, false = jnp.full_like(residual, jnp.inf), jnp.asarray(False)
         last = Window(zero, zero, best, best, false, false, false)
@@ -71,9 +72,9 @@ class Evidence(NamedTuple):
 
     def after(self, players: PyTree, residual: Float[Array, ""]) -> "Evidence":
         """After one more look."""
-        looks, players = self.looks + 1, _tree.variables(players)
+        looks, parts = self.looks + 1, _tree.parts(players)
         better = residual < 0.99 * self.best
-        distance = _tree.norm(_tree.subtract(players, self.mark))
+        distance = _tree.norm(_tree.subtract(parts, self.mark))
         farthest = jnp.maximum(self.farthest, distance)
         returned = self.returned | ((farthest > 0) & (distance <= 0.2 * farthest))
         speed = distance / (looks - self.marked_at)
@@ -93,7 +94,7 @@ class Evidence(NamedTuple):
             looks=looks,
             best=jnp.where(better, residual, self.best),
             best_at=jnp.where(better, looks, self.best_at),
-            mark=_tree.where(marks, players, self.mark),
+            mark=_tree.where(marks, parts, self.mark),
             marked_at=jnp.where(marks, looks, self.marked_at),
             distance=jnp.where(marks, 0, distance),
             farthest=jnp.where(marks, 0, farthest),

@@ -166,7 +166,7 @@ def cond(condition: Any, yes: Callable[[], PyTree], no: Callable[[], PyTree]) ->
 
 def dot(tree: PyTree, other: PyTree) -> Float[Array, ""]:
     """Inner product over all variables."""
-    pairs = zip(_parts(tree), _parts(other), strict=True)
+    pairs = zip(parts(tree), parts(other), strict=True)
     # One product each, where a product and its sum would be two kernels or three.
     return _total([jnp.vdot(a, b, precision="highest") for a, b in pairs])
 
@@ -181,24 +181,23 @@ def scaled_norm(tree: PyTree) -> Float[Array, ""]:
     """`norm`, where no square over- or underflows: for certificates, which look once in a while."""
     scale = jax.lax.stop_gradient(largest(tree))
     scale = jnp.where((scale > 0) & jnp.isfinite(scale), scale, 1)
-    parts = [part / scale for part in _parts(tree)]
-    return norm(parts) * scale
+    return norm([part / scale for part in parts(tree)]) * scale
 
 
 def largest(tree: PyTree) -> Float[Array, ""]:
     """The largest magnitude of any entry, in single precision or better; NaN where there is one."""
-    entries = [jnp.max(jnp.abs(part), initial=0) for part in _parts(tree)]
+    entries = [jnp.max(jnp.abs(part), initial=0) for part in parts(tree)]
     return functools.reduce(jnp.maximum, entries) if entries else jnp.asarray(0.0)
 
 
-def _parts(tree: PyTree) -> list[Array]:
+def parts(tree: PyTree) -> list[Array]:
     """The variables for a reduction over all of them: few one by one, and many as one vector, since
     every part is kernels to compile. In single precision or better: half precision has neither the
     range nor the digits for a sum of squares."""
     leaves = jax.tree.leaves(variables(tree))
     dtype = jnp.result_type(jnp.float32, *leaves)
-    parts = [jnp.asarray(leaf, dtype) for leaf in leaves]
-    return parts if len(parts) <= _FEW else [jnp.concatenate([part.ravel() for part in parts])]
+    arrays = [jnp.asarray(leaf, dtype) for leaf in leaves]
+    return arrays if len(arrays) <= _FEW else [jnp.concatenate([array.ravel() for array in arrays])]
 
 
 def broadcast_prefix(
