@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 import minimax as mm
 from minimax._check import check_fits
+from minimax._choose import choose_metric
 from minimax._cli import outputs, report
 from minimax._cli.arguments import parse
 from minimax._cli.game_file import blamed_on, load_example
@@ -56,9 +57,9 @@ def _run(arguments: list[str]) -> int:
     options = request.options
     outputs.check(options.plot, options.json)
     example = load_example(request.file, request.example)
-    metric = mm.NaturalResidual() if example.metric is None else example.metric
     with blamed_on(request.file):
         check_fits(example.game, example.players, example.batch())
+        metric = example.metric or choose_metric(example.game, example.players)
         report.distance(example.players, example.solution)  # raises where it will not fit
         solver = choose_solver(example, options.solver, options.step_size)
         report.show_problem(example, solver)

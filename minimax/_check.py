@@ -44,7 +44,7 @@ def check_sets(game: AbstractGame, players: PyTree) -> None:
             continue
         try:
             each.constraint.check(each.value.shape)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, IndexError) as error:
             raise _misfit(each, error, players) from error
 
 
@@ -64,8 +64,13 @@ def _check_projections(game: AbstractGame, players: PyTree) -> None:
             continue
         try:
             projected = jax.eval_shape(each.constraint.project, each.value)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, IndexError) as error:
             raise _misfit(each, error, players) from error
+        if not isinstance(projected, jax.ShapeDtypeStruct):
+            raise GameError(
+                f"{each.constraint!r}.project returned {projected!r} for {each.place}: expected an "
+                "array like the point. Is a return missing?"
+            )
         if projected.shape != each.value.shape:
             raise GameError(
                 f"{each.constraint!r} does not fit {each.place}: it turns shape "

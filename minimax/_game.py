@@ -298,6 +298,11 @@ class Game(AbstractGame):
         roles: PyTree = ("min", "max"),
         constraints: PyTree = None,
     ):
+        if not callable(payoff):
+            raise GameError(
+                f"the payoff is {eqx.tree_pformat(payoff)}: expected a function of players, or of "
+                "players and data, that returns a scalar, or one for each player."
+            )
         self.function = payoff
         self.roles = roles
         self.constraints = constraints

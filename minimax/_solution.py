@@ -109,6 +109,12 @@ _NONFINITE_AT_START = (
     "the derivative of sqrt(x) at 0 in the payoff."
 )
 
+_NONFINITE_SOON = (
+    "Players, payoff or metric became infinite or NaN before the first look at them, within a few "
+    "steps of the start, which is returned. Lower the step size, or see where they went with "
+    "check_every=1."
+)
+
 _AS_STATUS = np.vectorize(Status, otypes=[object])
 
 _MOST_SHOWN = 8
@@ -237,7 +243,7 @@ class Solution(eqx.Module):
             reason = "with tol=0" if float(self.tol) == 0 else "where data are sampled"
             return f"All steps asked for are made: {reason} nothing else ends a good run."
         if self.status == Status.nonfinite and int(self.steps) == 0:
-            return _NONFINITE_AT_START
+            return _NONFINITE_SOON if jnp.isfinite(self.residual) else _NONFINITE_AT_START
         return self.status.message
 
     def raise_if_failed(self) -> "Solution":

@@ -17,13 +17,12 @@ from minimax import _loop, _tree
 from minimax._called import check_calls
 from minimax._check import check_fits, check_sets
 from minimax._checkpoint import Checkpoint, Keeper
-from minimax._choose import choose_solver
+from minimax._choose import choose_metric, choose_solver
 from minimax._drive import Crew, drive
 from minimax._errors import GameError, check_whole, is_known
 from minimax._feed import Feed, is_iterable
 from minimax._game import AbstractGame
 from minimax._metrics.base import AbstractMetric
-from minimax._metrics.natural_residual import NaturalResidual
 from minimax._players import as_players
 from minimax._sampler import Sampler
 from minimax._solution import Solution
@@ -89,8 +88,9 @@ def solve(
     - `tol`: what `metric` must reach. By default 1e-8 for float64, 1e-5 for float32 and 1e-2 for
       half precision; the coarsest dtype among the players counts. By default there is none
       where data are sampled: what a metric says of one batch is no verdict.
-    - `metric`: what is measured, by default `NaturalResidual()`. The status is "converged" exactly
-      when it is at most `tol` at the players returned.
+    - `metric`: what is measured, by default `NaturalResidual()`, and `TangentResidual()` where a
+      set is not convex. The status is "converged" exactly when it is at most `tol` at the players
+      returned.
     - `record`: keep every `record`-th iterate, with its value, residual and the solver's stats, in
       `Solution.trace`.
     - `check_every`: steps between two looks at the metric and at whether all is finite. With
@@ -233,8 +233,8 @@ def _prepared(request: _Request) -> tuple[_loop.Problem, _loop.Progress, str | N
     it starts; and why its solver was chosen."""
     game, players, source = request.game, request.players, request.source.ready()
     data = source.seen()
-    metric = NaturalResidual() if request.metric is None else request.metric
     check_fits(game, players, data)
+    metric = choose_metric(game, players) if request.metric is None else request.metric
     check_calls(type(metric).__name__, metric, _METRIC_CALLS)
     metric.check(game, players)
     if request.solver is None:

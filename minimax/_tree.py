@@ -48,7 +48,10 @@ def as_array(number: Any) -> Array:
 
 def as_real(number: Any) -> Array:
     """`as_array`, with whole numbers as floating-point numbers."""
-    dtype = jnp.result_type(float, number)
+    try:
+        dtype = jnp.result_type(float, number)
+    except TypeError:
+        raise GameError(f"expected a number or an array of numbers; it got {number!r}.") from None
     return as_array(
         number.astype(dtype) if isinstance(number, jax.Array) else np.asarray(number, dtype)
     )

@@ -192,3 +192,20 @@ def test_players_who_cannot_leave_are_not_told_to_run_away():
     assert mm.solve(box, (1.0, 1.0), mm.ExtraGradient(0.5)).status == "max_steps"
     ray = mm.Game(lambda p: p[0] + p[1] * (1e4 - p[0]), constraints=mm.NonNegative())
     assert mm.solve(ray, (0.0, 0.0), mm.AdaptiveExtraGradient()).status == "max_steps"
+
+
+@pytest.mark.parametrize("power", [3, 4])
+def test_players_who_run_off_again_and_again_are_let_go(power):
+    """The guard of the default brings them back: that is no cycle of theirs."""
+    solution = mm.solve(mm.Game(lambda x: -(x**power), "min"), 1.0)
+    assert solution.status == "unbounded" and solution.players > 1e4, solution
+
+
+def test_what_overflows_before_the_first_look_is_not_said_to_be_so_at_the_start():
+    """The start is finite, and the step size is what is to be changed."""
+    game = mm.Game(lambda p: p[0] ** 4 + p[0] * p[1], constraints=(None, mm.Box(-1.0, 1.0)))
+    solution = mm.solve(game, (3.0, 0.0), mm.ExtraGradient(0.5))
+    assert solution.status == "nonfinite" and solution.steps == 0
+    assert "Lower the step size" in solution.message and "start already" not in solution.message
+    at_start = mm.solve(mm.Game(lambda x: jnp.sqrt(x), "min"), 0.0, mm.ExtraGradient(0.5))
+    assert "at the start already" in at_start.message

@@ -310,3 +310,9 @@ def test_projected_step_is_the_projection_of_the_step():
     first, second = game.prox_step(z, d, 0.3)
     np.testing.assert_array_equal(first, mm.Simplex().project(z[0] - 0.3 * d[0]))
     np.testing.assert_array_equal(second, z[1] - 0.3 * d[1])
+
+
+@pytest.mark.parametrize("payoff", [{"x": len}, np.eye(2), "x * y"])
+def test_a_payoff_that_is_no_function_is_refused_at_once(payoff, as_users_run_it):
+    with pytest.raises(mm.GameError, match="the payoff is .*: expected a function of players"):
+        mm.Game(payoff)

@@ -190,6 +190,41 @@ def test_half_precision_comes_to_the_sphere(name, dtype):
         assert norm == pytest.approx(2, rel=4 * float(jnp.finfo(dtype).eps))
 
 
+@each_sphere
+@pytest.mark.parametrize("place", [[0.5, -0.3, 0.2], [1.0, 0.4, -0.7], [0.8, -0.1, 0.4]])
+def test_on_a_sphere_derivatives_are_those_of_both_sides(name, place):
+    """Within a facet the projection is smooth across the sphere: its derivatives at a feasible
+    point, by the point, the radius and the step, are central differences."""
+    make, order, _ = SPHERES[name]
+    x = np.asarray(place) / np.linalg.norm(place, order)
+    x, s, h = jnp.asarray(x), jnp.asarray([0.3, -0.2, 0.5]), 1e-6
+    functions = (
+        (lambda t: make(1.0).project(x + t * s)),
+        (lambda t: make(1.0 + t).project(x)),
+        (lambda t: make(1.0).displacement(x, t * s, 1.0)),
+        (lambda t: make(1.0).displacement(x + t * s, 0 * s, 1.0)),
+    )
+    for function in functions:
+        _, slope = jax.jvp(function, (0.0,), (1.0,))
+        np.testing.assert_allclose(slope, (function(h) - function(-h)) / (2 * h), rtol=0, atol=1e-9)
+
+
+@each_sphere
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("at", [0, 1])
+def test_a_slope_that_is_no_number_is_no_residual_of_zero(name, bad, at):
+    make, _, _ = SPHERES[name]
+    x = jnp.asarray([1.0, 0.0])
+    slope = jnp.zeros(2).at[at].set(bad)
+    assert not np.all(np.isfinite(TANGENT(make(1.0), x, slope)))
+
+
+def test_sums_of_half_precision_do_not_overflow_on_the_l1_sphere():
+    slopes = np.asarray([-3e4, -3e4, -3e4, -2e4])
+    found = TANGENT(mm.L1Sphere(1.0), jnp.full(4, 0.25, "float16"), jnp.asarray(slopes, "float16"))
+    np.testing.assert_allclose(np.asarray(found, float), slopes - slopes.mean(), rtol=2e-2)
+
+
 # What residuals say -------------------------------------------------------------------------------
 
 
@@ -273,11 +308,13 @@ def test_metrics_that_bound_gains_refuse_it(metric):
         mm.solve(BILINEAR, START, mm.ExtraGradient(0.1), metric=metric)
 
 
-def test_the_default_solver_says_that_nothing_is_proven():
-    """Though the payoff is bilinear, no method for convex sets is chosen for it."""
+def test_the_defaults_know_that_a_sphere_is_not_convex():
+    """Though the payoff is bilinear, no method for convex sets is chosen for it; and the metric is
+    the one that no length of a step misleads."""
     solution = mm.solve(BILINEAR, START, max_steps=50)
-    assert solution.solver == "AdaptiveExtraGradient"
-    assert solution.reason == "a set is not convex: nothing is proven there"
+    assert solution.solver == "GoldenRatio" and solution.metric == "TangentResidual"
+    assert solution.reason is not None
+    assert solution.reason.startswith("a set is not convex: nothing is proven there")
 
 
 def test_check_game_says_so():
@@ -359,6 +396,13 @@ def test_the_laws_tell_what_is_not_convex_and_what_is_not_nearest(broken, name):
     assert law.applies(case)
     with pytest.raises(AssertionError, match=name.replace("_", " ")):
         law(case)
+
+
+@each_sphere
+def test_an_axis_that_is_not_there_is_refused(name):
+    game = mm.Game(lambda p: jnp.sum(p), "min", SPHERES[name][0](1.0, axis=3))
+    with pytest.raises(mm.GameError, match=r"does not fit players of shape \(2,\)"):
+        mm.solve(game, jnp.zeros(2), mm.ExtraGradient(0.1))
 
 
 def test_leaves_without_entries_are_refused():

@@ -15,6 +15,7 @@ from minimax.testing import (
     GameCase,
     MetricCase,
     SolverCase,
+    check_constraint,
     check_game_laws,
     check_metric,
     check_solver,
@@ -349,3 +350,27 @@ def test_one_call_names_the_first_law_that_fails(check, name):
     with pytest.raises(AssertionError) as failure:
         check()
     assert str(failure.value).startswith(name)
+
+
+@pytest.mark.parametrize(
+    "check, given",
+    [
+        (check_constraint, mm.Simplex),
+        (check_metric, mm.NaturalResidual),
+        (check_solver, mm.ExtraGradient),
+        (check_game_laws, mm.Game(lambda p: p[0] * p[1])),
+    ],
+    ids=["constraint", "metric", "solver", "game"],
+)
+def test_what_laws_are_not_for_is_refused(check, given, as_users_run_it):
+    with pytest.raises(mm.GameError, match="expected a"):
+        check(given)
+
+
+def test_a_law_without_words_is_told_by_its_line():
+    class Summed(mm.AbstractSet):
+        def project(self, point):
+            return jnp.sum(point)
+
+    with pytest.raises(AssertionError, match=r"assert once.shape == shape|\(\) == \("):
+        check_constraint(Summed(), shapes=[(3,)])

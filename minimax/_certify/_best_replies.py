@@ -75,7 +75,11 @@ def _descended(replies: Replies, start: Point, max_steps: int) -> Point:
         one = jnp.ones_like(step_size)
         states.append(_Descent(own, own, step_size, one, one))
     states, _ = jax.lax.while_loop(goes_on, step, (states, jnp.zeros((), int)))
-    return [state.point for state in states]
+    # The steps may have grown very long, and what went back a long way is off its set by rounding.
+    return [
+        [x if each is None else each.project(x) for x, each in zip(state.point, own, strict=True)]
+        for state, own in zip(states, replies.constraints, strict=True)
+    ]
 
 
 def _advanced(

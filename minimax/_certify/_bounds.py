@@ -16,12 +16,13 @@ from minimax._certify._view import View, view_of
 
 
 class Bounds(NamedTuple):
-    """What is known of one side: its bounds, how much of them is rounding, and what the players
-    cost it at least."""
+    """What is known of one side: its bounds; how much of them is rounding, and how much more of the
+    upper one, below which a lack of convexity may hide; and what the players cost it at least."""
 
     lower: Array
     upper: Array
     rounding: Array
+    hidden: Array
     least: Array
 
 
@@ -69,7 +70,7 @@ def compared(
         each._replace(
             lower=jnp.maximum(each.lower, each.least - jnp.min(cost)),
             upper=each.upper + (0 if is_linear else pair.hidden),
-            rounding=each.rounding + (0 if is_linear else pair.hidden),
+            hidden=jnp.zeros_like(pair.hidden) if is_linear else pair.hidden,
         )
         for each, cost, pair, is_linear in zip(bounds, costs, worst, linear, strict=True)
     ]
@@ -105,5 +106,6 @@ def bounds_of(i: int, here: View, there: View, is_linear: bool) -> Bounds:
         lower=jnp.maximum(lower, 0),
         upper=jnp.minimum(upper, beyond),
         rounding=jnp.where(beyond < upper, error + there.gap_errors[i], slack),
+        hidden=jnp.zeros_like(slack),
         least=2 * (here.payoffs[i] + here.penalties[i]) - _most(i, here),
     )

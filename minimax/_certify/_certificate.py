@@ -1,5 +1,6 @@
 """What `certify` returns: two bounds, and in words what they are worth."""
 
+import decimal
 import html
 from typing import Any, Literal, NamedTuple
 
@@ -55,9 +56,8 @@ class Certificate(NamedTuple):
 
 def _between(lower: Any, upper: Any) -> str:
     """`1.5 to 2`, rounded outwards."""
-    low, high = f"{lower:.3g}", f"{upper:.3g}"
-    if float(low) > lower:
-        low = f"{lower - 0.01 * abs(lower):.3g}"
-    if float(high) < upper:
-        high = f"{upper + 0.01 * abs(upper):.3g}"
-    return f"{low} to {high}"
+    ends = (lower, decimal.ROUND_FLOOR), (upper, decimal.ROUND_CEILING)
+    return " to ".join(
+        f"{float(decimal.Context(3, rounding).create_decimal(float(end))):.3g}"
+        for end, rounding in ends
+    )

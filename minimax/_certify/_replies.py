@@ -18,7 +18,7 @@ Point = list[list[Array]]
 """Leaves of each side."""
 
 
-class _Side(NamedTuple):
+class Side(NamedTuple):
     """One decision: the leaves that descend `sign` times the payoff of this number together."""
 
     payoff: int
@@ -37,7 +37,7 @@ class Replies(AbstractGame):
     leaves: list[Array]
     rest: PyTree
     structure: Any = eqx.field(static=True)
-    sides: list[_Side]
+    sides: list[Side]
     constraints: list[list[AbstractConstraint | None]]
     roles = "min"
 
@@ -45,7 +45,7 @@ class Replies(AbstractGame):
         del data
         return [self._descended(side, own) for side, own in zip(self.sides, players, strict=True)]
 
-    def whole(self, side: _Side, own: list[Array]) -> PyTree:
+    def whole(self, side: Side, own: list[Array]) -> PyTree:
         """The players of the game with what one side decides replaced."""
         leaves = list(self.leaves)
         for i, leaf in zip(side.mine, own, strict=True):
@@ -56,7 +56,7 @@ class Replies(AbstractGame):
         """What each side plays now."""
         return [[self.leaves[i] for i in side.mine] for side in self.sides]
 
-    def _descended(self, side: _Side, own: list[Array]) -> Array:
+    def _descended(self, side: Side, own: list[Array]) -> Array:
         payoffs = jax.tree.leaves(self.game.value(self.whole(side, own), self.data))
         return side.sign * payoffs[side.payoff]
 
@@ -75,7 +75,7 @@ def replies_of(game: AbstractGame, players: PyTree, data: PyTree) -> Replies:
         mine = tuple(i for i, other in enumerate(keys) if other == key)
         unbounded = filter(None, (_unbounded(each[i]) for i in mine))
         places = tuple(each[i].place for i in mine)
-        sides.append(_Side(*key, mine, places, next(unbounded, None)))
+        sides.append(Side(*key, mine, places, next(unbounded, None)))
     return Replies(
         game=game,
         data=data,

@@ -7,14 +7,15 @@ from jaxtyping import PyTree
 
 from minimax._certify._certificate import Certificate, Kind
 from minimax._certify._measured import Measured
+from minimax._certify._replies import Side
 
 
 def worded(found: Measured) -> Certificate:
     """The certificate of these numbers."""
     kind, message, upper_holds = _verdict(found)
-    lower, upper, rounding = (
+    lower, upper, rounding, hidden = (
         math.fsum(float(getattr(bounds, name)) for bounds in found.bounds)
-        for name in ("lower", "upper", "rounding")
+        for name in ("lower", "upper", "rounding", "hidden")
     )
     certified = bool(found.finite) and not any(float(x) > 0 for x in found.outside)
     return Certificate(
@@ -23,7 +24,7 @@ def worded(found: Measured) -> Certificate:
         residual=float(found.residual),
         kind=kind,
         message=message,
-        rounding=rounding,
+        rounding=rounding + (hidden if upper_holds else 0.0),
         counterexample=_counterexample(found),
     )
 
@@ -95,11 +96,11 @@ def _not_convex(found: Measured) -> str | None:
     for side, pair in zip(found.replies.sides, found.worst, strict=True):
         if float(pair.deficit) > 0:
             return (
-                f"The payoff is not convex for {_listed(side.places)}, its own player, or its "
-                "gradient is another function's: at two feasible points it is "
-                f"{float(pair.deficit):.2g} below its tangent (counterexample). Only the lower "
-                "bound holds; small residuals "
-                "say that no player gains by a small move."
+                f"The payoff is not {_shape(side)} for {_listed(side.places)}, its own player, or "
+                "its gradient is another function's: at two feasible points it is "
+                f"{float(pair.deficit):.2g} {'below' if side.sign > 0 else 'above'} its tangent "
+                "(counterexample). Only the lower bound holds; small residuals say that no player "
+                "gains by a small move."
             )
     return None
 
@@ -109,7 +110,7 @@ def _contradictory(found: Measured) -> str | None:
         if float(bounds.lower) > float(bounds.upper):
             beware = " (or rounds more than is estimated)" if found.unknown else ""
             return (
-                f"The payoff is not convex{beware} for {_listed(side.places)}, its own "
+                f"The payoff is not {_shape(side)}{beware} for {_listed(side.places)}, its own "
                 "player: a reply gains more than any could if it were. Only the lower bound "
                 "holds."
             )
@@ -127,6 +128,11 @@ def _unbounded(found: Measured) -> str | None:
     return None
 
 
+def _shape(side: Side) -> str:
+    """What the payoff has to be for its own player."""
+    return "convex" if side.sign > 0 else "concave"
+
+
 def _listed(places: tuple[str, ...], most: int = 3) -> str:
     shown = " and ".join(places[:most])
     return shown if len(places) <= most else f"{shown} … ({len(places)} arrays)"
@@ -142,8 +148,8 @@ def _worth(found: Measured) -> _Verdict:
     if not found.is_linear:
         proviso = (
             "the duality gap lies in between, provided that each payoff is convex for its own "
-            f"player: not proved, but not violated beyond rounding at {int(found.looked_at)} pairs "
-            "of points"
+            "player, or concave where that is a maximiser: not proved, but not violated beyond "
+            f"rounding at {int(found.looked_at)} pairs of points"
         )
     proviso = f"{proviso[0].upper()}{proviso[1:]}."
     if not found.unknown:

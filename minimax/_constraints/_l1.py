@@ -40,5 +40,6 @@ def along_l1_sphere(
     nearest direction along which it does not: all of |.| is as on the simplex."""
     flat = x == 0
     signs = jnp.where(flat, signs_of(v), jnp.sign(x))
-    growth = jnp.sum(signs * v, axis=-1, keepdims=True)
+    single = jnp.promote_types(v.dtype, jnp.float32)  # half precision has no room for sums
+    growth = jnp.sum(signs * v, axis=-1, keepdims=True, dtype=single)
     return growth, signs, signs * project_on_tangent_cone_of_simplex(flat, signs * v)

@@ -56,14 +56,14 @@ class L1Sphere(AbstractSphere):
         single = x.astype(jnp.promote_types(x.dtype, jnp.float32))  # half precision cannot count
         lacking = radius - jnp.sum(jnp.abs(single), axis=-1, keepdims=True)
         outward = (single + signs_of(single) * lacking / x.shape[-1]).astype(x.dtype)
-        return jnp.where(lacking > 0, outward, nearest_in_l1_ball(x, radius))
+        return jnp.where(lacking >= 0, outward, nearest_in_l1_ball(x, radius))
 
     def _back(
         self, x: Float[Array, "*batch n"], s: Float[Array, "*batch n"], radius: Array
     ) -> Array:
         beyond, back = back_to_l1_ball(x, s, radius)
         outward = s + (signs_of(x - s) * beyond / x.shape[-1]).astype(x.dtype)
-        return jnp.where(beyond < 0, outward, back)
+        return jnp.where(beyond <= 0, outward, back)
 
     def _tangent(
         self, x: Float[Array, "*batch n"], v: Float[Array, "*batch n"], radius: Array
@@ -71,7 +71,8 @@ class L1Sphere(AbstractSphere):
         r"""$T = \{d : \sum_{x_i \ne 0} d_i \operatorname{sign} x_i + \sum_{x_i = 0} |d_i| = 0\}$:
         where the norm falls along v, all entries share what is missing, as inside the sphere."""
         growth, signs, along_boundary = along_l1_sphere(x, v)
-        return jnp.where(growth > 0, along_boundary, v - signs * growth / x.shape[-1])
+        outward = (v - signs * growth / x.shape[-1]).astype(v.dtype)
+        return jnp.where(growth > 0, along_boundary, outward)
 
 
 def example() -> L1Sphere:

@@ -47,7 +47,7 @@ class LInfSphere(AbstractSphere):
 
     def _nearest(self, x: Float[Array, "*batch n"], radius: Array) -> Float[Array, "*batch n"]:
         size = jnp.abs(x)
-        moves = _is_first_largest(size) & jnp.all(size < radius, axis=-1, keepdims=True)
+        moves = _is_first_largest(size) & jnp.all(size <= radius, axis=-1, keepdims=True)
         return jnp.where(moves, signs_of(x) * radius, clip(x, -radius, radius))
 
     def _back(
@@ -56,7 +56,7 @@ class LInfSphere(AbstractSphere):
         signs = signs_of(x - s)
         apart = signs * x - radius
         beyond = apart - signs * s  # |x - s| - r, right to the digits of s where x is on the sphere
-        moves = _is_first_largest(beyond) & jnp.all(beyond < 0, axis=-1, keepdims=True)
+        moves = _is_first_largest(beyond) & jnp.all(beyond <= 0, axis=-1, keepdims=True)
         return jnp.where(moves, signs * apart, clip(s, x - radius, x + radius))
 
     def _tangent(
@@ -68,7 +68,8 @@ class LInfSphere(AbstractSphere):
         largest = jnp.max(size, axis=-1, keepdims=True)
         at_radius = size >= jnp.minimum(largest, radius - near(radius))
         growth = jnp.where(at_radius, jnp.sign(x) * v, -jnp.inf)
-        return jnp.where((growth > 0) | _is_first_largest(growth), 0, v)
+        along = jnp.where((growth > 0) | _is_first_largest(growth), 0, v)
+        return jnp.where(jnp.all(jnp.isfinite(v), axis=-1, keepdims=True), along, jnp.nan)
 
 
 def example() -> LInfSphere:

@@ -5,7 +5,7 @@ from typing import NamedTuple, final
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, PyTree
+from jaxtyping import Array, Float, Int, PyTree
 
 from minimax import _tree
 from minimax._errors import GameError, check_whole, is_known
@@ -22,6 +22,10 @@ class Point(NamedTuple):
     residual: Float[Array, ""]
 
 
+MOST_FALLS = 3
+"""How often players are brought back."""
+
+
 class Epoch(NamedTuple):
     """What happened since the last restart: `steps`; the sum of their step sizes, `weight`; the
     average of their midpoints with these weights; and the point that the epoch began at."""
@@ -33,14 +37,14 @@ class Epoch(NamedTuple):
 
 
 class AdaptiveExtraGradientState(NamedTuple):
-    """`operator`: F at the players; `best`: the point with the least residual yet; `cautious`:
-    whether the guard has fallen; `restarts`, `evaluations`: counts."""
+    """`operator`: F at the players; `best`: the point with the least residual yet; `falls`, of the
+    guard, `restarts`, `evaluations`: counts."""
 
     step_size: Float[Array, ""]
     operator: PyTree
     epoch: Epoch
     best: Point
-    cautious: Bool[Array, ""]
+    falls: Int[Array, ""]
     steps: Int[Array, ""]
     restarts: Int[Array, ""]
     evaluations: Int[Array, ""]
@@ -63,8 +67,9 @@ class AdaptiveExtraGradient(AbstractSolver):
       $O(\kappa)$ evaluations where extragradient takes $O(\kappa^2)$.
     - *Guard.* Where the residual grows a hundredfold over the best, F is hardly monotone: the
       players return to the best point, and from then on move by shorter steps that need only
-      $\rho$-comonotonicity with negative $\rho$ (CEG+), which also leave cycles. No theorem covers
-      the guard.
+      $\rho$-comonotonicity with negative $\rho$ (CEG+), which also leave cycles. Who has been
+      brought back three times and runs off again is let go: the payoff may be without bound. No
+      theorem covers the guard.
 
     Residuals are compared at one step size, the present one, since they depend on it.
 
@@ -121,7 +126,7 @@ class AdaptiveExtraGradient(AbstractSolver):
             operator=operator,
             epoch=_begin(best),
             best=best,
-            cautious=jnp.asarray(False),
+            falls=jnp.zeros((), int),
             steps=jnp.zeros((), int),
             restarts=jnp.zeros((), int),
             evaluations=jnp.full((), 2, int),
@@ -136,7 +141,7 @@ class AdaptiveExtraGradient(AbstractSolver):
     ) -> tuple[PyTree, AdaptiveExtraGradientState]:
         trial = backtrack(game, players, state.operator, state.step_size, self.contraction, data)
         players = _tree.where(
-            state.cautious,
+            state.falls > 0,
             project_on_hyperplane(game, players, state.operator, trial, -0.45, 0.5),
             game.prox_step(players, trial.operator, trial.step_size),
         )
@@ -164,7 +169,7 @@ class AdaptiveExtraGradient(AbstractSolver):
         return {
             "step_size": state.step_size,
             "restarts": state.restarts,
-            "cautious": state.cautious,
+            "falls": state.falls,
         }
 
     def _again(
@@ -196,7 +201,7 @@ class AdaptiveExtraGradient(AbstractSolver):
             & (candidate.residual <= 0.9 * at_first)
         )
         restart = falls | lasts_long
-        astray = ~(here.residual <= 100 * at_best.residual)
+        astray = (state.falls < MOST_FALLS) & ~(here.residual <= 100 * at_best.residual)
 
         best = _better(candidate, at_best)
         target = _tree.where(astray, best, _tree.where(restart, candidate, here))
@@ -205,7 +210,7 @@ class AdaptiveExtraGradient(AbstractSolver):
             operator=target.operator,
             epoch=_tree.where(begins, _begin(target), epoch),
             best=best,
-            cautious=state.cautious | astray,
+            falls=state.falls + astray,
             restarts=state.restarts + begins,
             evaluations=state.evaluations + 1,
         )

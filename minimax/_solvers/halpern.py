@@ -32,9 +32,10 @@ class Halpern(AbstractWrapper):
 
     $$z_{k+1} = \frac{k+1}{k+2} \bigl((1 + r)\, T z_k - r z_k\bigr) + \frac{1}{k+2} z_0.$$
 
-    For every T that is nonexpansive in some norm, $\|Tz - Tz'\| \le \|z - z'\|$, and r = 0 the
-    residual falls like $\|z_k - T z_k\| \le 2 \|z_0 - z^\star\|/(k + 1)$; for a firmly nonexpansive
-    T, as PDHG's and the proximal point's, $2T - I$ is nonexpansive, and r = 1 gives half of that.
+    For every T that is nonexpansive, $\|Tz - Tz'\| \le \|z - z'\|$, in some Euclidean norm,
+    $\|z\|^2 = \langle z, Mz\rangle$, and r = 0 the residual falls like
+    $\|z_k - T z_k\| \le 2 \|z_0 - z^\star\|/(k + 1)$; for a firmly nonexpansive T, as PDHG's and
+    the proximal point's, $2T - I$ is nonexpansive, and r = 1 gives half of that.
     A solver whose T changes from step to step, by momentum or adaptive step sizes, is no such map.
     Reported is $T z_k$.
 

@@ -13,8 +13,8 @@ from minimax._roles import check_roles, role_of_each
 
 
 class ScaleByTiAdaState(NamedTuple):
-    """`descent`, `ascent`: the sums of the squared gradient norms, of all minimisers and of all
-    maximisers."""
+    """`descent`, `ascent`: the roots of the sums of the squared gradient norms, of all minimisers
+    and of all maximisers; the sums would over- or underflow."""
 
     descent: Float[Array, ""]
     ascent: Float[Array, ""]
@@ -75,11 +75,11 @@ def scale_by_tiada(
         del params
         gradient = jax.tree.map(_tree.as_array, updates)
         role_of = role_of_each(roles, gradient)
-        descent = state.descent + _square_of("min", role_of, gradient)
-        ascent = state.ascent + _square_of("max", role_of, gradient)
+        descent = jnp.hypot(state.descent, _norm_of("min", role_of, gradient))
+        ascent = jnp.hypot(state.ascent, _norm_of("max", role_of, gradient))
         scales = {
-            "min": _power(jnp.maximum(descent, ascent), -jnp.asarray(descent_power)),
-            "max": _power(ascent, -jnp.asarray(ascent_power)),
+            "min": _power(jnp.maximum(descent, ascent), -2 * jnp.asarray(descent_power)),
+            "max": _power(ascent, -2 * jnp.asarray(ascent_power)),
         }
         scaled = jax.tree.map(
             # What divides may be too small for half precision, though the quotient is not.
@@ -96,19 +96,20 @@ def check_powers(descent_power: Any, ascent_power: Any) -> None:
     """Raises `GameError` for powers of which nothing is proven."""
     if not is_known(descent_power, ascent_power):
         return
-    if not 1 > float(descent_power) > float(ascent_power) > 0:
+    powers = jnp.shape(descent_power) == jnp.shape(ascent_power) == ()
+    if not (powers and 1 > float(descent_power) > float(ascent_power) > 0):
         raise GameError(
             f"descent_power is {descent_power} and ascent_power is {ascent_power}: expected "
             "1 > descent_power > ascent_power > 0."
         )
 
 
-def _square_of(role: str, role_of: PyTree, gradient: PyTree) -> Float[Array, ""]:
+def _norm_of(role: str, role_of: PyTree, gradient: PyTree) -> Float[Array, ""]:
     """Of the gradients of all who have this role."""
     own = jax.tree.map(lambda r, g: g if r == role else None, role_of, gradient)
-    return _tree.dot(own, own)
+    return _tree.scaled_norm(own)
 
 
-def _power(total: Float[Array, ""], exponent: Float[Array, ""]) -> Float[Array, ""]:
+def _power(root: Float[Array, ""], exponent: Float[Array, ""]) -> Float[Array, ""]:
     """Without a gradient yet there is nothing to scale."""
-    return jnp.where(total == 0, 1, jnp.where(total == 0, 1, total) ** exponent)
+    return jnp.where(root == 0, 1, jnp.where(root == 0, 1, root) ** exponent)

@@ -1,12 +1,15 @@
 """What a law is, and how all laws of a kind are held against one object."""
 
+import traceback
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
+
+from minimax._errors import GameError
 
 EPS = {dtype: float(np.finfo(dtype).eps) for dtype in ("float32", "float64")}
 DTYPES = st.sampled_from(["float32", "float64"])
@@ -17,6 +20,7 @@ few: Any = settings(
     deadline=None,
     max_examples=15,
     database=None,
+    phases=[Phase.generate, Phase.shrink],  # and no lines of libraries as an explanation
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 
@@ -36,10 +40,11 @@ class Law(NamedTuple):
             with jax.enable_x64(True):
                 self.holds(subject)
         except Exception as error:
-            # With what hypothesis says of the numbers that it drew.
-            detail = "\n".join(
-                [f"{type(error).__name__}: {error}", *getattr(error, "__notes__", [])]
-            )
+            # An assertion without words is told by its line; with what hypothesis says of the
+            # numbers that it drew.
+            words = str(error) or traceback.extract_tb(error.__traceback__)[-1].line
+            notes = getattr(error, "__notes__", [])
+            detail = "\n".join([f"{type(error).__name__}: {words}", *notes])
             raise AssertionError(
                 f"{self.name.replace('_', ' ')}: {self.sentence}\n{detail}"
             ) from error
@@ -56,6 +61,15 @@ def law(laws: list[Law], applies: Callable[[Any], bool]) -> Callable[[Any], Law]
         return laws[-1]
 
     return of
+
+
+def check_kind(name: str, given: Any, kind: type) -> None:
+    """Raises `GameError` for what is no instance of what laws are for."""
+    if not isinstance(given, kind):
+        raise GameError(
+            f"{name} is {given!r}: expected an instance of mm.{kind.__name__}"
+            + (", and not the class." if isinstance(given, type) else ".")
+        )
 
 
 def check(laws: Iterable[Law], subject: Any) -> None:

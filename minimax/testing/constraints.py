@@ -6,7 +6,7 @@ from typing import Any
 import minimax as mm
 from minimax.testing import _regularizer_laws, _set_laws
 from minimax.testing._constraint_case import ConstraintCase as ConstraintCase
-from minimax.testing._law import check
+from minimax.testing._law import check, check_kind
 
 constraint_laws = [*_set_laws.LAWS, *_regularizer_laws.LAWS]
 """Each is called with a `ConstraintCase`, and `applies` to some of them."""
@@ -35,6 +35,8 @@ def check_constraint(
       allowed. By default that is how far `project` moves `u`.
     - `value`: the value of a regulariser at a NumPy array, in words of your own.
 
-    **Raises:** `AssertionError` with the name and the sentence of the first law that fails.
+    **Raises:** `AssertionError` with the name and the sentence of the first law that fails;
+    `GameError` for what is of another kind.
     """
+    check_kind("constraint", constraint, mm.AbstractConstraint)
     check(constraint_laws, ConstraintCase(constraint, shapes, violation, value))

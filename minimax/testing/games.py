@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import minimax as mm
+from minimax._errors import GameError
 from minimax.testing import _game_laws
 from minimax.testing._game_case import GameCase as GameCase
 from minimax.testing._law import check
@@ -57,6 +58,12 @@ def check_game_laws(
       `dict(tol=1e-3)`.
     - `unique`: claims that the solution of the example is the only one.
 
-    **Raises:** `AssertionError` with the name and the sentence of the first law that fails.
+    **Raises:** `AssertionError` with the name and the sentence of the first law that fails;
+    `GameError` for what is of another kind.
     """
+    if not callable(example) or isinstance(example, type | mm.AbstractGame):
+        raise GameError(
+            f"example is {example!r}: expected a function that returns an mm.Example, with the "
+            "game, where to start, and the solution that is known."
+        )
     check(game_laws, GameCase(example, dtypes, {} if options is None else options, unique))

@@ -6,7 +6,7 @@ from jaxtyping import PyTree
 
 import minimax as mm
 from minimax.testing import _metric_laws
-from minimax.testing._law import check
+from minimax.testing._law import check, check_kind
 from minimax.testing._metric_case import MetricCase as MetricCase
 
 metric_laws = _metric_laws.LAWS
@@ -48,6 +48,8 @@ def check_metric(
     - `sharpness`: claims that the metric is at least so many times the distance of the players'
       worst entry to the solution of these games, whose payoffs are of size one.
 
-    **Raises:** `AssertionError` with the name and the sentence of the first law that fails.
+    **Raises:** `AssertionError` with the name and the sentence of the first law that fails;
+    `GameError` for what is of another kind.
     """
+    check_kind("metric", metric, mm.AbstractMetric)
     check(metric_laws, MetricCase(metric, meant_for, sharpness))

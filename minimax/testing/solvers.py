@@ -10,7 +10,7 @@ from minimax.testing._families import COUPLED as COUPLED
 from minimax.testing._families import FREE as FREE
 from minimax.testing._families import SIMPLICES as SIMPLICES
 from minimax.testing._families import Family as Family
-from minimax.testing._law import check
+from minimax.testing._law import check, check_kind
 from minimax.testing._solver_case import SolverCase as SolverCase
 
 solver_laws = _solver_laws.LAWS
@@ -58,6 +58,8 @@ def check_solver(
       regularisers are tried, in this order; the first for which it is meant count.
     - `linear`: claims a linear rate where the operator is strongly monotone.
 
-    **Raises:** `AssertionError` with the name and the sentence of the first law that fails.
+    **Raises:** `AssertionError` with the name and the sentence of the first law that fails;
+    `GameError` for what is of another kind.
     """
+    check_kind("solver", solver, mm.AbstractSolver)
     check(solver_laws, SolverCase(solver, meant_for, linear))
