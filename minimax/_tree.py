@@ -48,10 +48,7 @@ def as_array(number: Any) -> Array:
 
 def as_real(number: Any) -> Array:
     """`as_array`, with whole numbers as floating-point numbers."""
-    try:
-        dtype = jnp.result_type(float, number)
-    except TypeError:
-        raise GameError(f"expected a number or an array of numbers; it got {number!r}.") from None
+    dtype = jnp.result_type(float, number)
     return as_array(
         number.astype(dtype) if isinstance(number, jax.Array) else np.asarray(number, dtype)
     )
