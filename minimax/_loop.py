@@ -34,9 +34,6 @@ from minimax._solution import Status, Trace
 from minimax._solvers.base import AbstractSolver, name_of
 from minimax._source import AbstractSource
 
-FAR = 1e6
-"""How many times larger than at the start players are that have run away."""
-
 UNSEEN, RUNNING = -2, -1
 """What the status is before the first look, and while there is none."""
 
@@ -151,8 +148,6 @@ class Outcome(NamedTuple):
     now: Sight
     before: Sight
     evidence: Evidence
-    first_residual: Float[Array, ""]
-    first_size: Float[Array, ""]
     status: Int[Array, ""]
     trace: Trace | None
 
@@ -226,35 +221,30 @@ class _Loop(NamedTuple):
     def look(self, outcome: Outcome, progress: Progress) -> Outcome:
         """The outcome after a look at `progress`."""
         now = self.problem.look(progress)
-        unseen = outcome.status == UNSEEN
-        first_residual = jnp.where(unseen, now.residual, outcome.first_residual)
-        first_size = jnp.where(unseen, now.size, outcome.first_size)
         finite = jnp.isfinite(now.size) & jnp.isfinite(_tree.largest(now.value))
-        evidence = outcome.evidence.after(self.problem.output(progress), now.residual)
-        far = now.size > FAR * (1 + first_size)
-        worse = far & ~(now.residual < first_residual)
+        evidence = outcome.evidence.after(self.problem.output(progress), now.residual, now.size)
+        found = evidence.read()
+        far, worse = found.is_far(), found.is_worse()
         over = progress.steps - outcome.first_step >= self.plan.max_steps
         # Without a tolerance above zero all steps are wanted, and no verdict on them.
         told = over & (self.problem.tol > 0)
         tunes, can_leave = self.problem.solver.chooses_step_size, self.problem.can_leave(progress)
-        lost = told & far & tunes & ~evidence.is_deep(first_residual)
-        drifts = (worse | told) & evidence.is_drift(now.size, first_size)
+        lost = told & far & tunes & ~found.is_deep()
+        drifts = (worse | told) & found.is_drift()
         status = _first_that_holds(
             (~finite | jnp.isnan(now.residual), Status.nonfinite),
             (now.residual <= self.problem.tol, Status.converged),
             (lost & can_leave, Status.unbounded),
-            (told & evidence.is_at_floor(first_residual), Status.stalled),
+            (told & found.is_at_floor(), Status.stalled),
             (drifts & can_leave, Status.unbounded),
             (worse & (can_leave | (not tunes)), Status.unbounded if tunes else Status.diverged),
-            (told & evidence.is_cycle(), Status.cycling),
+            (told & found.is_cycle(), Status.cycling),
             (over, Status.max_steps),
         )
         return outcome._replace(
             now=now,
             before=outcome.now,
             evidence=evidence,
-            first_residual=first_residual,
-            first_size=first_size,
             status=status,
         )
 
@@ -292,8 +282,6 @@ def begin(problem: Problem, start: Progress, plan: Plan) -> Outcome:
         now=sight,
         before=sight,
         evidence=evidence,
-        first_residual=residual,
-        first_size=size,
         status=jnp.int32(UNSEEN),
         trace=trace,
     )
