@@ -105,7 +105,7 @@ def example(
     **Arguments:**
 
     - `variant`: the payoffs: "wasserstein" with a gradient penalty, which found all Gaussians
-      within 6000 steps for nine of ten seeds, or "non_saturating" with R1, which may forget some.
+      within 6000 steps for ten of ten seeds, or "non_saturating" with R1, which may forget some.
     - `penalty`: its weight; 0.1 by default.
     - `batch`: draws of the data, and latent ones, for every step.
     - `width`: of the two hidden layers of both networks.

@@ -4,17 +4,16 @@ from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Float
+from jaxtyping import Array, Float
 
-from minimax._constraints._axis import along
 from minimax._constraints._normal import as_reals, check_length
 from minimax._constraints._polar import magnitude
 from minimax._constraints._radius import zero_if_near
-from minimax._constraints.base import AbstractSet
+from minimax._constraints._vector_set import AbstractVectorSet
 from minimax._errors import GameError, is_known
 
 
-class AffineSet(AbstractSet):
+class AffineSet(AbstractVectorSet):
     r"""The solutions of linear equations, $\{u : A u = b\}$: conservation laws.
 
     **Arguments:**
@@ -64,32 +63,23 @@ class AffineSet(AbstractSet):
                 "meant to be in the set."
             )
 
-    def project(self, point: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-        def onto(x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
-            basis, origin = self.basis.astype(x.dtype), self.point.astype(x.dtype)
-            scale = jnp.maximum(magnitude(x), magnitude(origin))
-            return scale * (_across(x / scale, basis) + origin / scale)
+    def _nearest(self, x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
+        basis, origin = self.basis.astype(x.dtype), self.point.astype(x.dtype)
+        scale = jnp.maximum(magnitude(x), magnitude(origin))
+        return scale * (_across(x / scale, basis) + origin / scale)
 
-        return along(self.axis, onto, point)
+    def _back(
+        self, x: Float[Array, "*batch n"], s: Float[Array, "*batch n"]
+    ) -> Float[Array, "*batch n"]:
+        basis, origin = self.basis.astype(x.dtype), self.point.astype(x.dtype)
+        off = _product(x - origin, basis.T)
+        size = jnp.sum(jnp.abs(x) + jnp.abs(origin), axis=-1, keepdims=True)
+        return _across(s, basis) + _product(zero_if_near(off, size), basis)
 
-    def displacement(
-        self,
-        point: Float[Array, "*shape"],
-        direction: Float[Array, "*shape"],
-        step_size: ArrayLike,
-    ) -> Float[Array, "*shape"]:
-        def back(x: Float[Array, "*batch n"], s: Float[Array, "*batch n"]) -> Array:
-            basis, origin = self.basis.astype(x.dtype), self.point.astype(x.dtype)
-            off = _product(x - origin, basis.T)
-            size = jnp.sum(jnp.abs(x) + jnp.abs(origin), axis=-1, keepdims=True)
-            return _across(s, basis) + _product(zero_if_near(off, size), basis)
-
-        return along(self.axis, back, point, jnp.asarray(step_size * direction))
-
-    def project_on_tangent_cone(
-        self, point: Float[Array, "*shape"], direction: Float[Array, "*shape"]
-    ) -> Float[Array, "*shape"]:
-        return along(self.axis, lambda d: _across(d, self.basis.astype(d.dtype)), direction)
+    def _tangent(
+        self, x: Float[Array, "*batch n"], v: Float[Array, "*batch n"]
+    ) -> Float[Array, "*batch n"]:
+        return _across(v, self.basis.astype(v.dtype))
 
     def check(self, shape: tuple[int, ...]) -> None:
         check_length(self.basis.shape[1], self.axis, shape)

@@ -9,11 +9,12 @@ from jaxtyping import Array, Float
 from minimax import _tree
 from minimax._constraints._axis import along, vectors
 from minimax._constraints._clipped import project_on_clipped
+from minimax._constraints._vector_set import AbstractVectorSet
 from minimax._constraints.base import AbstractCompactSet
 from minimax._errors import GameError, is_known
 
 
-class CappedSimplex(AbstractCompactSet):
+class CappedSimplex(AbstractVectorSet, AbstractCompactSet):
     r"""Probabilities with bounds, $\{u : \text{lower} \le u_i \le \text{cap}, \sum_i u_i =
     1\}$.
 
@@ -58,26 +59,20 @@ class CappedSimplex(AbstractCompactSet):
                 f"{self.lower} and cap {self.cap}."
             )
 
-    def project(self, point: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-        def onto(x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
-            # A constant added to all entries moves no projection: what is left above the lower
-            # bound is shared out.
-            n, room = x.shape[-1], self.cap - self.lower
-            shared = project_on_clipped(x, jnp.zeros_like(room), room, 1 - n * self.lower)
-            lower, cap = self.lower.astype(x.dtype), self.cap.astype(x.dtype)
-            return jnp.where(self._holds(n), jnp.minimum(lower + shared, cap), jnp.nan)
+    def _nearest(self, x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
+        # A constant added to all entries moves no projection: what is left above the lower bound is
+        # shared out.
+        n, room = x.shape[-1], self.cap - self.lower
+        shared = project_on_clipped(x, jnp.zeros_like(room), room, 1 - n * self.lower)
+        lower, cap = self.lower.astype(x.dtype), self.cap.astype(x.dtype)
+        return jnp.where(self._holds(n), jnp.minimum(lower + shared, cap), jnp.nan)
 
-        return along(self.axis, onto, point)
-
-    def project_on_tangent_cone(
-        self, point: Float[Array, "*shape"], direction: Float[Array, "*shape"]
-    ) -> Float[Array, "*shape"]:
-        def inward(x: Float[Array, "*batch n"], d: Float[Array, "*batch n"]) -> Array:
-            lower = jnp.where(x <= self.lower.astype(x.dtype), 0, -jnp.inf)
-            upper = jnp.where(x >= self.cap.astype(x.dtype), 0, jnp.inf)
-            return project_on_clipped(d, lower, upper, jnp.zeros(()))
-
-        return along(self.axis, inward, point, direction)
+    def _tangent(
+        self, x: Float[Array, "*batch n"], v: Float[Array, "*batch n"]
+    ) -> Float[Array, "*batch n"]:
+        lower = jnp.where(x <= self.lower.astype(x.dtype), 0, -jnp.inf)
+        upper = jnp.where(x >= self.cap.astype(x.dtype), 0, jnp.inf)
+        return project_on_clipped(v, lower, upper, jnp.zeros(()))
 
     def check(self, shape: tuple[int, ...]) -> None:
         n = math.prod(shape) if self.axis is None or shape == () else shape[self.axis]

@@ -2,9 +2,8 @@
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Float
+from jaxtyping import Array, Float
 
-from minimax._constraints._axis import along
 from minimax._constraints._clip import at_least
 from minimax._constraints._normal import (
     as_reals,
@@ -14,10 +13,10 @@ from minimax._constraints._normal import (
     onto_hyperplane,
     unit_normal,
 )
-from minimax._constraints.base import AbstractSet
+from minimax._constraints._vector_set import AbstractVectorSet
 
 
-class Halfspace(AbstractSet):
+class Halfspace(AbstractVectorSet):
     r"""The halfspace $\{u : \langle a, u\rangle \le b\}$: a budget.
 
     **Arguments:**
@@ -46,35 +45,23 @@ class Halfspace(AbstractSet):
     def __check_init__(self) -> None:
         check_normal("Halfspace", self.normal, self.offset, self.axis)
 
-    def project(self, point: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-        def onto(x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
-            moved, outside = onto_hyperplane(x, *unit_normal(self.normal, self.offset, x))
-            return jnp.where(outside, moved, x)
+    def _nearest(self, x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
+        moved, outside = onto_hyperplane(x, *unit_normal(self.normal, self.offset, x))
+        return jnp.where(outside, moved, x)
 
-        return along(self.axis, onto, point)
+    def _back(
+        self, x: Float[Array, "*batch n"], s: Float[Array, "*batch n"]
+    ) -> Float[Array, "*batch n"]:
+        unit, offset = unit_normal(self.normal, self.offset, x)
+        beyond = excess(x, unit, offset) - jnp.sum(unit * s, axis=-1, keepdims=True)
+        return s + at_least(beyond, 0) * unit
 
-    def displacement(
-        self,
-        point: Float[Array, "*shape"],
-        direction: Float[Array, "*shape"],
-        step_size: ArrayLike,
-    ) -> Float[Array, "*shape"]:
-        def back(x: Float[Array, "*batch n"], s: Float[Array, "*batch n"]) -> Array:
-            unit, offset = unit_normal(self.normal, self.offset, x)
-            beyond = excess(x, unit, offset) - jnp.sum(unit * s, axis=-1, keepdims=True)
-            return s + at_least(beyond, 0) * unit
-
-        return along(self.axis, back, point, jnp.asarray(step_size * direction))
-
-    def project_on_tangent_cone(
-        self, point: Float[Array, "*shape"], direction: Float[Array, "*shape"]
-    ) -> Float[Array, "*shape"]:
-        def inward(x: Float[Array, "*batch n"], d: Float[Array, "*batch n"]) -> Array:
-            unit, offset = unit_normal(self.normal, self.offset, x)
-            outward = jnp.maximum(jnp.sum(unit * d, axis=-1, keepdims=True), 0)
-            return d - jnp.where(excess(x, unit, offset) >= 0, outward, 0) * unit
-
-        return along(self.axis, inward, point, direction)
+    def _tangent(
+        self, x: Float[Array, "*batch n"], v: Float[Array, "*batch n"]
+    ) -> Float[Array, "*batch n"]:
+        unit, offset = unit_normal(self.normal, self.offset, x)
+        outward = jnp.maximum(jnp.sum(unit * v, axis=-1, keepdims=True), 0)
+        return v - jnp.where(excess(x, unit, offset) >= 0, outward, 0) * unit
 
     def check(self, shape: tuple[int, ...]) -> None:
         if self.normal.ndim > 0:

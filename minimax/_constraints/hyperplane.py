@@ -2,9 +2,8 @@
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Float
+from jaxtyping import Array, Float
 
-from minimax._constraints._axis import along
 from minimax._constraints._normal import (
     as_reals,
     check_length,
@@ -13,10 +12,10 @@ from minimax._constraints._normal import (
     onto_hyperplane,
     unit_normal,
 )
-from minimax._constraints.base import AbstractSet
+from minimax._constraints._vector_set import AbstractVectorSet
 
 
-class Hyperplane(AbstractSet):
+class Hyperplane(AbstractVectorSet):
     r"""The hyperplane $\{u : \langle a, u\rangle = b\}$: a balance.
 
     **Arguments:**
@@ -45,34 +44,22 @@ class Hyperplane(AbstractSet):
     def __check_init__(self) -> None:
         check_normal("Hyperplane", self.normal, self.offset, self.axis)
 
-    def project(self, point: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-        def onto(x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
-            moved, _ = onto_hyperplane(x, *unit_normal(self.normal, self.offset, x))
-            return moved
+    def _nearest(self, x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
+        moved, _ = onto_hyperplane(x, *unit_normal(self.normal, self.offset, x))
+        return moved
 
-        return along(self.axis, onto, point)
+    def _back(
+        self, x: Float[Array, "*batch n"], s: Float[Array, "*batch n"]
+    ) -> Float[Array, "*batch n"]:
+        unit, offset = unit_normal(self.normal, self.offset, x)
+        return s + (excess(x, unit, offset) - jnp.sum(unit * s, axis=-1, keepdims=True)) * unit
 
-    def displacement(
-        self,
-        point: Float[Array, "*shape"],
-        direction: Float[Array, "*shape"],
-        step_size: ArrayLike,
-    ) -> Float[Array, "*shape"]:
-        def back(x: Float[Array, "*batch n"], s: Float[Array, "*batch n"]) -> Array:
-            unit, offset = unit_normal(self.normal, self.offset, x)
-            return s + (excess(x, unit, offset) - jnp.sum(unit * s, axis=-1, keepdims=True)) * unit
-
-        return along(self.axis, back, point, jnp.asarray(step_size * direction))
-
-    def project_on_tangent_cone(
-        self, point: Float[Array, "*shape"], direction: Float[Array, "*shape"]
-    ) -> Float[Array, "*shape"]:
-        def level(d: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
-            unit, offset = unit_normal(self.normal, self.offset, d)
-            moved, _ = onto_hyperplane(d, unit, jnp.zeros_like(offset))
-            return moved
-
-        return along(self.axis, level, direction)
+    def _tangent(
+        self, x: Float[Array, "*batch n"], v: Float[Array, "*batch n"]
+    ) -> Float[Array, "*batch n"]:
+        unit, offset = unit_normal(self.normal, self.offset, v)
+        moved, _ = onto_hyperplane(v, unit, jnp.zeros_like(offset))
+        return moved
 
     def check(self, shape: tuple[int, ...]) -> None:
         if self.normal.ndim > 0:

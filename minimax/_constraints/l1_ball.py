@@ -40,19 +40,20 @@ class L1Ball(AbstractBall):
     radius: Array = eqx.field(converter=_tree.as_real)
     axis: int | None = eqx.field(default=-1, static=True)
 
-    def _nearest(self, x: Float[Array, "*batch n"], radius: Array) -> Float[Array, "*batch n"]:
-        return nearest_in_l1_ball(x, radius)
+    def _nearest(self, x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
+        return nearest_in_l1_ball(x, self.radius.astype(x.dtype))
 
     def _back(
-        self, x: Float[Array, "*batch n"], s: Float[Array, "*batch n"], radius: Array
-    ) -> Array:
+        self, x: Float[Array, "*batch n"], s: Float[Array, "*batch n"]
+    ) -> Float[Array, "*batch n"]:
         """s where x - s is inside."""
-        beyond, back = back_to_l1_ball(x, s, radius)
+        beyond, back = back_to_l1_ball(x, s, self.radius.astype(x.dtype))
         return jnp.where(beyond <= 0, s, back)
 
     def _tangent(
-        self, x: Float[Array, "*batch n"], v: Float[Array, "*batch n"], radius: Array
-    ) -> Array:
+        self, x: Float[Array, "*batch n"], v: Float[Array, "*batch n"]
+    ) -> Float[Array, "*batch n"]:
+        radius = self.radius.astype(x.dtype)
         growth, _, along_boundary = along_l1_sphere(x, v)
         on_boundary = jnp.sum(jnp.abs(x), axis=-1, keepdims=True) >= radius - near(radius)
         inward = jnp.where(on_boundary & (growth > 0), along_boundary, v)

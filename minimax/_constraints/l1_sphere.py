@@ -52,22 +52,23 @@ class L1Sphere(AbstractSphere):
     radius: Array = eqx.field(converter=_tree.as_real)
     axis: int | None = eqx.field(default=-1, static=True)
 
-    def _nearest(self, x: Float[Array, "*batch n"], radius: Array) -> Float[Array, "*batch n"]:
+    def _nearest(self, x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
+        radius = self.radius.astype(x.dtype)
         single = x.astype(jnp.promote_types(x.dtype, jnp.float32))  # half precision cannot count
         lacking = radius - jnp.sum(jnp.abs(single), axis=-1, keepdims=True)
         outward = (single + signs_of(single) * lacking / x.shape[-1]).astype(x.dtype)
         return jnp.where(lacking >= 0, outward, nearest_in_l1_ball(x, radius))
 
     def _back(
-        self, x: Float[Array, "*batch n"], s: Float[Array, "*batch n"], radius: Array
-    ) -> Array:
-        beyond, back = back_to_l1_ball(x, s, radius)
+        self, x: Float[Array, "*batch n"], s: Float[Array, "*batch n"]
+    ) -> Float[Array, "*batch n"]:
+        beyond, back = back_to_l1_ball(x, s, self.radius.astype(x.dtype))
         outward = s + (signs_of(x - s) * beyond / x.shape[-1]).astype(x.dtype)
         return jnp.where(beyond <= 0, outward, back)
 
     def _tangent(
-        self, x: Float[Array, "*batch n"], v: Float[Array, "*batch n"], radius: Array
-    ) -> Array:
+        self, x: Float[Array, "*batch n"], v: Float[Array, "*batch n"]
+    ) -> Float[Array, "*batch n"]:
         r"""$T = \{d : \sum_{x_i \ne 0} d_i \operatorname{sign} x_i + \sum_{x_i = 0} |d_i| = 0\}$:
         where the norm falls along v, all entries share what is missing, as inside the sphere."""
         growth, signs, along_boundary = along_l1_sphere(x, v)

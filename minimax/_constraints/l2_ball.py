@@ -35,20 +35,23 @@ class L2Ball(AbstractBall):
     radius: Array = eqx.field(converter=_tree.as_real)
     axis: int | None = eqx.field(default=-1, static=True)
 
-    def _nearest(self, x: Float[Array, "*batch n"], radius: Array) -> Float[Array, "*batch n"]:
+    def _nearest(self, x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
+        radius = self.radius.astype(x.dtype)
         norm, unit = polar(x)
         return jnp.where(norm > radius, radius * unit, x)
 
     def _back(
-        self, x: Float[Array, "*batch n"], s: Float[Array, "*batch n"], radius: Array
-    ) -> Array:
+        self, x: Float[Array, "*batch n"], s: Float[Array, "*batch n"]
+    ) -> Float[Array, "*batch n"]:
         """s where x - s is inside."""
+        radius = self.radius.astype(x.dtype)
         return back_to_sphere(x, s, radius, lambda _, excess: ~(excess <= 0))
 
     def _tangent(
-        self, x: Float[Array, "*batch n"], v: Float[Array, "*batch n"], radius: Array
-    ) -> Array:
+        self, x: Float[Array, "*batch n"], v: Float[Array, "*batch n"]
+    ) -> Float[Array, "*batch n"]:
         """v, without what points out of the ball where x is on the sphere."""
+        radius = self.radius.astype(x.dtype)
         norm, unit = polar(x)
         outward = jnp.maximum(jnp.sum(v * unit, axis=-1, keepdims=True), 0)
         on_sphere = norm >= radius - near(radius)

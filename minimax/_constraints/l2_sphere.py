@@ -57,23 +57,25 @@ class L2Sphere(AbstractSphere):
     radius: Array = eqx.field(converter=_tree.as_real)
     axis: int | None = eqx.field(default=-1, static=True)
 
-    def _nearest(self, x: Float[Array, "*batch n"], radius: Array) -> Float[Array, "*batch n"]:
+    def _nearest(self, x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
         """r x/|x|, and r times the first unit vector at zero, but not where there is a NaN."""
+        radius = self.radius.astype(x.dtype)
         norm, unit = polar(x)
         is_zero = (norm == 0) & ~jnp.any(jnp.isnan(x), axis=-1, keepdims=True)
         first = jnp.zeros(x.shape[-1:], x.dtype).at[0].set(1)
         return radius * jnp.where(is_zero, first, unit)
 
     def _back(
-        self, x: Float[Array, "*batch n"], s: Float[Array, "*batch n"], radius: Array
-    ) -> Array:
+        self, x: Float[Array, "*batch n"], s: Float[Array, "*batch n"]
+    ) -> Float[Array, "*batch n"]:
+        radius = self.radius.astype(x.dtype)
         q = x - s
         back = back_to_sphere(x, s, radius, lambda norm, _: norm != 0)
-        return jnp.where(polar(q)[0] == 0, x - self._nearest(q, radius), back)
+        return jnp.where(polar(q)[0] == 0, x - self._nearest(q), back)
 
     def _tangent(
-        self, x: Float[Array, "*batch n"], v: Float[Array, "*batch n"], radius: Array
-    ) -> Array:
+        self, x: Float[Array, "*batch n"], v: Float[Array, "*batch n"]
+    ) -> Float[Array, "*batch n"]:
         """v, without what points out of the sphere or into it."""
         _, unit = polar(x)
         return v - jnp.sum(v * unit, axis=-1, keepdims=True) * unit

@@ -45,14 +45,16 @@ class LInfSphere(AbstractSphere):
     radius: Array = eqx.field(converter=_tree.as_real)
     axis: int | None = eqx.field(default=-1, static=True)
 
-    def _nearest(self, x: Float[Array, "*batch n"], radius: Array) -> Float[Array, "*batch n"]:
+    def _nearest(self, x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
+        radius = self.radius.astype(x.dtype)
         size = jnp.abs(x)
         moves = _is_first_largest(size) & jnp.all(size <= radius, axis=-1, keepdims=True)
         return jnp.where(moves, signs_of(x) * radius, clip(x, -radius, radius))
 
     def _back(
-        self, x: Float[Array, "*batch n"], s: Float[Array, "*batch n"], radius: Array
-    ) -> Array:
+        self, x: Float[Array, "*batch n"], s: Float[Array, "*batch n"]
+    ) -> Float[Array, "*batch n"]:
+        radius = self.radius.astype(x.dtype)
         signs = signs_of(x - s)
         apart = signs * x - radius
         beyond = apart - signs * s  # |x - s| - r, right to the digits of s where x is on the sphere
@@ -60,10 +62,11 @@ class LInfSphere(AbstractSphere):
         return jnp.where(moves, signs * apart, clip(s, x - radius, x + radius))
 
     def _tangent(
-        self, x: Float[Array, "*batch n"], v: Float[Array, "*batch n"], radius: Array
-    ) -> Array:
+        self, x: Float[Array, "*batch n"], v: Float[Array, "*batch n"]
+    ) -> Float[Array, "*batch n"]:
         r"""$T = \{d : \max_{|x_i| = r} d_i \operatorname{sign} x_i = 0\}$: of the entries at the
         radius none may grow, and one stays."""
+        radius = self.radius.astype(x.dtype)
         size = jnp.abs(x)
         largest = jnp.max(size, axis=-1, keepdims=True)
         at_radius = size >= jnp.minimum(largest, radius - near(radius))

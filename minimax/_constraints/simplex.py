@@ -5,7 +5,7 @@ import math
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Float
+from jaxtyping import Array, Float
 
 from minimax import _tree
 from minimax._constraints._axis import along, vectors
@@ -14,11 +14,12 @@ from minimax._constraints._simplex import (
     project_on_simplex,
     project_on_tangent_cone_of_simplex,
 )
+from minimax._constraints._vector_set import AbstractVectorSet
 from minimax._constraints.base import AbstractCompactSet
 from minimax._errors import GameError, is_known
 
 
-class Simplex(AbstractCompactSet):
+class Simplex(AbstractVectorSet, AbstractCompactSet):
     r"""The simplex $\{u : u_i \ge 0, \sum_i u_i = \text{total}\}$: mixed strategies for total 1.
 
     **Arguments:**
@@ -51,31 +52,18 @@ class Simplex(AbstractCompactSet):
         if self.total.ndim != 0 or not fits:
             raise GameError(f"Simplex needs one total > 0 and finite; it got {self.total}.")
 
-    def project(self, point: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-        return along(self.axis, lambda x: project_on_simplex(x, self.total), point)
+    def _nearest(self, x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
+        return project_on_simplex(x, self.total)
 
-    def displacement(
-        self,
-        point: Float[Array, "*shape"],
-        direction: Float[Array, "*shape"],
-        step_size: ArrayLike,
-    ) -> Float[Array, "*shape"]:
-        return along(
-            self.axis,
-            lambda x, s: back_to_simplex(x, s, self.total),
-            point,
-            jnp.asarray(step_size * direction),
-        )
+    def _back(
+        self, x: Float[Array, "*batch n"], s: Float[Array, "*batch n"]
+    ) -> Float[Array, "*batch n"]:
+        return back_to_simplex(x, s, self.total)
 
-    def project_on_tangent_cone(
-        self, point: Float[Array, "*shape"], direction: Float[Array, "*shape"]
-    ) -> Float[Array, "*shape"]:
-        return along(
-            self.axis,
-            lambda x, d: project_on_tangent_cone_of_simplex(x <= 0, d),
-            point,
-            direction,
-        )
+    def _tangent(
+        self, x: Float[Array, "*batch n"], v: Float[Array, "*batch n"]
+    ) -> Float[Array, "*batch n"]:
+        return project_on_tangent_cone_of_simplex(x <= 0, v)
 
     def check(self, shape: tuple[int, ...]) -> None:
         if shape == ():
