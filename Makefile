@@ -27,7 +27,7 @@ demo: $(VENV)
 	$(BIN)/minimax solve games/robust_regression.py --plot demo.png --json demo.json
 
 # Most of the time of the tests is compiling, and most of that is optimising what runs for an instant.
-test: export XLA_FLAGS += --xla_llvm_disable_expensive_passes=true
+test: export XLA_FLAGS += --xla_llvm_disable_expensive_passes=true --xla_cpu_use_fusion_emitters=false
 test: $(VENV)
 	$(BIN)/python -m pytest -n $(JOBS)
 
