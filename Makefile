@@ -26,7 +26,8 @@ help:
 demo: $(VENV)
 	$(BIN)/minimax solve games/robust_regression.py --plot demo.png --json demo.json
 
-# Most of the time of the tests is compiling, and most of that is optimising what runs for an instant.
+# Most of the time of the tests is compiling, and most of that is optimising what runs for an instant
+# (flags of the pinned XLA; `make test-all` and the newest releases in .ci/run do without).
 test: export XLA_FLAGS += --xla_llvm_disable_expensive_passes=true --xla_cpu_use_fusion_emitters=false
 test: $(VENV)
 	$(BIN)/python -m pytest -n $(JOBS)
