@@ -71,9 +71,9 @@ class Checkpoint:
 
 @final
 class Keeper(AbstractWatcher):
-    """Writes what it is shown. `options`: of `solve`, which make a run another run."""
+    """Writes what it is shown. `options`: of `solve`, by name, which make a run another run."""
 
-    def __init__(self, checkpoint: Checkpoint, options: tuple[Any, ...]):
+    def __init__(self, checkpoint: Checkpoint, options: dict[str, Any]):
         self._checkpoint = checkpoint
         self._options = options
         self._note: dict[str, Any] = {}
@@ -91,15 +91,14 @@ class Keeper(AbstractWatcher):
                 f"{path.parent} cannot be the folder of a checkpoint: {error.strerror or error}."
             ) from error
         remove_parts(path)
-        run = _fingerprint(problem, outcome, self._options)
-        self._note = {"run": run}
+        self._note = {"run": _fingerprints(problem, outcome, self._options)}
         if not path.exists():
             return outcome
         stored = _store.read(path)
-        if stored.note.get("run") != run:
+        if differences := _differences(stored.note.get("run"), self._note["run"]):
             raise GameError(
-                f"{path} is a checkpoint of another run: players, payoff, solver, fixed data, key, "
-                "options or versions differ. Take another folder, or remove this one."
+                f"{path} is a checkpoint of another run. What differs: {differences}. Take another "
+                "folder, or remove this one."
             )
         found = _store.filled(_like(outcome, stored), stored, f"the checkpoint {path}")
         found = found._replace(trace=_with_room(found.trace, outcome.trace))
@@ -145,10 +144,13 @@ def _is_ours(leaf: Any) -> bool:
     return isinstance(leaf, jax.Array)
 
 
-def _fingerprint(problem: Problem, outcome: Outcome, options: tuple[Any, ...]) -> str:
-    """Equal for equal runs, in another process, too, and for no others: the program of a step and
-    of a look, with all constants in it, and the numbers that it is for. Where functions lie in
-    memory is left out, and which batches an iterable will have cannot be known."""
+def _fingerprints(problem: Problem, outcome: Outcome, options: dict[str, Any]) -> dict[str, str]:
+    """What makes a run, by name: equal for equal runs, in another process, too, and for no others.
+
+    The program of a step and of a look, with all constants in it, and the numbers that it is for.
+    Where functions lie in memory is left out, and which batches an iterable will have cannot be
+    known.
+    """
     players = outcome.now.progress.players
     arrays, rest = eqx.partition((problem, outcome.now.progress), eqx.is_array)
 
@@ -159,14 +161,39 @@ def _fingerprint(problem: Problem, outcome: Outcome, options: tuple[Any, ...]) -
         return eqx.filter((after, problem.look(progress)), eqx.is_array)
 
     traced = jax.make_jaxpr(program)(arrays)
-    numbers = problem.game, problem.solver, problem.metric, problem.tol, problem.source.identity()
-    digest = hashlib.blake2b(digest_size=16)
-    text = f"{traced.jaxpr} {options}"
-    digest.update(re.sub(r" at 0x[0-9a-f]+", "", text).encode())
-    for leaf in [*_constants(traced), *jax.tree.leaves((numbers, players))]:
+    text = re.sub(r" at 0x[0-9a-f]+", "", str(traced.jaxpr))
+    parts = {
+        "the players": players,
+        "the numbers of the game": problem.game,
+        "the numbers of the solver": problem.solver,
+        "the numbers of the metric": problem.metric,
+        "tol": problem.tol,
+        "the data or the key": problem.source.identity(),
+        **options,
+        "the program (payoff, solver, metric, sampler, shapes or the version of JAX)": (
+            text,
+            list(_constants(traced)),
+        ),
+    }
+    return {name: _digest(part) for name, part in parts.items()}
+
+
+def _differences(then: Any, now: dict[str, str]) -> str:
+    """What is not `now` as it was `then`, in words; empty where all is."""
+    if not isinstance(then, dict) or then.keys() != now.keys():
+        return "the version of minimax"
+    return ", ".join(name for name in now if now[name] != then[name])
+
+
+def _digest(part: PyTree) -> str:
+    """Of arrays the numbers, of text and whole numbers what they are."""
+    digest = hashlib.blake2b(digest_size=8)
+    for leaf in jax.tree.leaves(part, is_leaf=lambda leaf: leaf is None):
         if eqx.is_array(leaf) or isinstance(leaf, (np.ndarray, np.generic)):
             digest.update(f"{leaf.dtype}{leaf.shape}".encode())
             digest.update(np.ascontiguousarray(_store.as_numbers(leaf)).tobytes())
+        elif leaf is None or isinstance(leaf, (str, int)):
+            digest.update(repr(leaf).encode())
     return digest.hexdigest()
 
 

@@ -148,7 +148,8 @@ def solve(
     if record is not None:
         _warn_of_large_trace(request.players, max_steps // record)
         check_every = _nearest_divisor(record, check_every)
-    keeper = None if checkpoint is None else _keeper(checkpoint, check_every, record)
+    options = {"check_every": check_every, "record": record}
+    keeper = None if checkpoint is None else _keeper(checkpoint, options)
     # A run that is kept may go on for longer, and then has looks where it would have had them.
     looks = check_every if keeper is not None else min(check_every, max_steps)
     plan = _loop.Plan(max_steps, max(looks, 1), record)
@@ -329,7 +330,7 @@ def _is_key(key: Any) -> bool:
     return (key.shape, key.dtype) == (raw.shape, raw.dtype)
 
 
-def _keeper(checkpoint: Any, *options: Any) -> Keeper:
+def _keeper(checkpoint: Any, options: dict[str, Any]) -> Keeper:
     if isinstance(checkpoint, (str, os.PathLike)):
         checkpoint = Checkpoint(checkpoint)
     if not isinstance(checkpoint, Checkpoint):

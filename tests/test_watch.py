@@ -26,7 +26,7 @@ NORMAL = mm.Sampler(lambda key: jax.random.normal(key, (2,)))
 SOLVER = mm.Averaged(mm.ExtraGradient(optax.adam(1e-2, b1=0.5)))
 
 
-def solve(**options):
+def solve(solver=SOLVER, **options):
     players = {"x": jnp.ones(2), "y": jnp.ones(2)}
     options = {
         "data": NORMAL,
@@ -34,7 +34,7 @@ def solve(**options):
         "max_steps": 400,
         "check_every": 20,
     } | options
-    return mm.solve(GAME, players, SOLVER, **options)
+    return mm.solve(GAME, players, solver, **options)
 
 
 def numbers(leaf):
@@ -345,11 +345,27 @@ def test_batches_of_the_host_are_passed_over(tmp_path):
     assert_equal(resumed, solve(data=stream(), key=None))
 
 
-def test_a_checkpoint_of_another_run_is_told(tmp_path):
-    solve(checkpoint=tmp_path, max_steps=40)
-    for other in [{"key": jax.random.key(4)}, {"check_every": 10}, {"record": 20}, {"tol": 1e-3}]:
-        with pytest.raises(mm.GameError, match="is a checkpoint of another run"):
-            solve(checkpoint=tmp_path, **other)
+PROGRAM = "the program (payoff, solver, metric, sampler, shapes or the version of JAX)"
+
+
+@pytest.mark.parametrize(
+    ("other", "differences"),
+    [
+        ({"key": jax.random.key(4)}, "the data or the key"),
+        ({"check_every": 10}, "check_every"),
+        ({"record": 20}, "record"),
+        ({"tol": 1e-3, "key": jax.random.key(4)}, "tol, the data or the key"),
+        ({"solver": mm.ExtraGradient(0.2)}, "the numbers of the solver"),
+        ({"solver": mm.ExtraGradient(optax.sgd(0.1))}, f"the numbers of the solver, {PROGRAM}"),
+    ],
+)
+def test_a_checkpoint_of_another_run_is_told(tmp_path, other, differences):
+    """And what makes it another."""
+    solve(mm.ExtraGradient(0.1), checkpoint=tmp_path, max_steps=40)
+    with pytest.raises(mm.GameError) as error:
+        solve(**{"solver": mm.ExtraGradient(0.1)} | other, checkpoint=tmp_path)
+    start = f"{tmp_path / 'checkpoint.npz'} is a checkpoint of another run. What differs: "
+    assert str(error.value).startswith(f"{start}{differences}. Take another folder")
 
 
 @pytest.mark.usefixtures("float64")
