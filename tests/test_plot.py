@@ -408,6 +408,15 @@ def test_different_metrics_share_no_name(ax):
     assert mm.plot.convergence(both, ax=ax).get_ylabel() == "residual"
 
 
+def test_the_residual_of_sampled_data_is_that_of_one_batch():
+    game = mm.Game(lambda p, shift: (p["x"] - shift) * p["y"], roles={"x": "min", "y": "max"})
+    sampler = mm.Sampler(jax.random.normal)
+    start, solver = {"x": 0.0, "y": 1.0}, mm.ExtraGradient(0.1)
+    options = {"key": jax.random.key(0), "max_steps": 50, "record": 10}
+    solution = mm.solve(game, start, solver, data=sampler, **options)
+    assert mm.plot.convergence(solution).get_ylabel() == "natural residual on one batch"
+
+
 def test_unknown_options_are_named(as_users_run_it, solutions):
     wrong: dict[str, Any] = {"against": "time", "guides": ("1/n",), "scale": "linear"}
     known = {"against": "'evaluations'", "guides": "'1/√k'", "scale": "'loglog'"}

@@ -26,7 +26,7 @@ NORMAL = mm.Sampler(lambda key: jax.random.normal(key, (2,)))
 SOLVER = mm.Averaged(mm.ExtraGradient(optax.adam(1e-2, b1=0.5)))
 
 
-def solve(solver=SOLVER, **options):
+def solve(solver: mm.AbstractSolver = SOLVER, **options):
     players = {"x": jnp.ones(2), "y": jnp.ones(2)}
     options = {
         "data": NORMAL,

@@ -76,12 +76,12 @@ def convergence(
     else:
         ax.set_xscale("linear")
     ax.set_yscale("log", nonpositive="mask")
-    metrics = {curve.run.solution.metric for curve in curves}
+    metrics = {_measured(curve.run) for curve in curves}
     ax.set(
         xlim=(left, right),
         ylim=(bottom, top),
         xlabel="operator evaluations" if against == "evaluations" else "steps",
-        ylabel=_as_words(metrics.pop()) if len(metrics) == 1 else "residual",
+        ylabel=metrics.pop() if len(metrics) == 1 else "residual",
     )
     _style.legend(ax)
     return ax
@@ -180,9 +180,10 @@ def _note_at_edge(ax: _style.Axes, text: str, height: float) -> None:
     )
 
 
-def _as_words(name: str) -> str:
-    """`NaturalResidual` as "natural residual"."""
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name).lower()
+def _measured(run: Run) -> str:
+    """What the residual is, in words: `NaturalResidual` as "natural residual"."""
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", run.solution.metric).lower()
+    return f"{words} on one batch" if float(run.solution.tol) < 0 else words
 
 
 def _check_option(name: str, given: Any, known: Sequence[str]) -> None:
