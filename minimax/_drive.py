@@ -73,8 +73,8 @@ def drive(
                     return outcome._replace(status=jnp.int32(Status.exhausted))
             if length < plan.check_every:
                 _keep(crew, Moment(problem.solver, outcome, plan, began - started))
-            step = _tree.as_array(first_step + until)
-            outcome = _advance((problem, step), outcome, plan, length)
+            step, most = _tree.as_array(first_step + until), _tree.as_array(plan.max_steps)
+            outcome = _advance((problem, step, most), outcome, length, plan.record)
             if crew.feed is not None and until < plan.max_steps:  # while the device is at work
                 crew.feed.prepare(_next_call(plan, crew, first_step, until, looks)[0])
             outcome.status.block_until_ready()
@@ -134,10 +134,11 @@ def _watched(crew: Crew, moment: Moment) -> Status | None:
 
 @eqx.filter_jit(donate="all-except-first")
 def _advance(
-    kept: tuple[_loop.Problem, Int[Array, ""]],
+    kept: tuple[_loop.Problem, Int[Array, ""], Int[Array, ""]],
     outcome: _loop.Outcome,
-    plan: _loop.Plan,
     length: int,
+    record: int | None,
 ) -> _loop.Outcome:
-    problem, until = kept
-    return _loop.advance(problem, outcome, plan, length, until)
+    problem, until, max_steps = kept
+    plan = _loop.Plan(max_steps, length, rest=0, record=record, rows=0)
+    return _loop.advance(problem, outcome, plan, until)

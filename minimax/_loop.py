@@ -9,7 +9,7 @@ makes `vmap` freeze finished members once per chunk, not once per step.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -116,28 +116,37 @@ class Problem(eqx.Module):
 
 
 class Plan(NamedTuple):
-    """What a run is compiled for.
+    """How long a run is, and how it is cut.
 
     **Attributes:**
 
-    - `max_steps`: how many steps to make at most.
+    - `max_steps`: how many steps to make at most; inside a program an array, so that another
+      number runs the same program.
     - `check_every`: steps between two looks.
+    - `rest`: the steps of the last chunk, where that is a shorter one, or 0.
     - `record`: steps between two rows of the trace, a multiple of `check_every`; `None`: no trace.
+    - `rows`: how many rows there is room for, or 0.
     """
 
-    max_steps: int
+    max_steps: Any
     check_every: int
+    rest: int
     record: int | None
+    rows: int
+
+    @classmethod
+    def of(cls, max_steps: int, check_every: int, record: int | None) -> "Plan":
+        rows = 0 if record is None else -(-max_steps // record) + 1
+        return cls(max_steps, check_every, max_steps % check_every, record, rows)
 
     @property
-    def even(self) -> int:
+    def even(self) -> Any:
         """The steps that fill chunks."""
         return self.max_steps - self.rest
 
-    @property
-    def rest(self) -> int:
-        """The steps of the last chunk, where that is a shorter one."""
-        return self.max_steps % self.check_every
+    def inside(self) -> "Plan":
+        """This plan as a program takes it."""
+        return self._replace(max_steps=_tree.as_array(self.max_steps))
 
 
 class Outcome(NamedTuple):
@@ -159,7 +168,7 @@ def run(problem: Problem, start: Progress, plan: Plan) -> Outcome:
     """
     size = sum(leaf.size for leaf in jax.tree.leaves(_arrays(start.players)))
     loop = _Loop(problem, plan, looks_apart=size <= SMALL)
-    outcome = begin(problem, start, plan)
+    outcome = begin(problem, start, plan.rows)
     if loop.looks_apart:
         outcome = loop.written(loop.look(outcome, start))
     outcome = loop.rows(outcome, plan.check_every, start.steps + plan.even)
@@ -168,12 +177,10 @@ def run(problem: Problem, start: Progress, plan: Plan) -> Outcome:
     return loop.ended(outcome)
 
 
-def advance(
-    problem: Problem, outcome: Outcome, plan: Plan, length: int, until: ArrayLike
-) -> Outcome:
-    """What `run` does between two moments: chunks of `length` steps until step `until`."""
+def advance(problem: Problem, outcome: Outcome, plan: Plan, until: ArrayLike) -> Outcome:
+    """What `run` does between two moments: chunks until step `until`."""
     loop = _Loop(problem, plan, looks_apart=False)
-    return loop.ended(loop.rows(outcome, length, until))
+    return loop.ended(loop.rows(outcome, plan.check_every, until))
 
 
 class _Loop(NamedTuple):
@@ -264,8 +271,8 @@ class _Loop(NamedTuple):
         return self.written(outcome._replace(now=last))
 
 
-def begin(problem: Problem, start: Progress, plan: Plan) -> Outcome:
-    """What is known before the first look: nothing but shapes."""
+def begin(problem: Problem, start: Progress, rows: int) -> Outcome:
+    """What is known before the first look: nothing but shapes. `rows`: of the trace."""
     shapes = eqx.filter_eval_shape(problem.look, start)
     residual, value, size = jax.tree.map(
         lambda leaf: jnp.full(leaf.shape, jnp.nan, leaf.dtype),
@@ -273,9 +280,8 @@ def begin(problem: Problem, start: Progress, plan: Plan) -> Outcome:
     )
     sight = Sight(start, jnp.zeros_like(start.steps), residual, value, size)
     trace = None
-    if plan.record is not None:
-        row = jax.eval_shape(lambda: _row(problem, sight))
-        trace = Trace.empty(-(-plan.max_steps // plan.record) + 1, **row)
+    if rows:
+        trace = Trace.empty(rows, **jax.eval_shape(lambda: _row(problem, sight)))
     evidence = Evidence.before_all(problem.output(start), residual)
     return Outcome(
         first_step=start.steps,

@@ -151,8 +151,9 @@ def solve(
     options = {"check_every": check_every, "record": record}
     keeper = None if checkpoint is None else _keeper(checkpoint, options)
     # A run that is kept may go on for longer, and then has looks where it would have had them.
-    looks = check_every if keeper is not None else min(check_every, max_steps)
-    plan = _loop.Plan(max_steps, max(looks, 1), record)
+    may_be_longer = keeper is not None or max_steps == 0
+    looks = check_every if may_be_longer else min(check_every, max_steps)
+    plan = _loop.Plan.of(max_steps, looks, record)
     watchers: list[AbstractWatcher] = [] if keeper is None else [keeper]
     if progress:
         watchers.append(Bar())
@@ -163,7 +164,7 @@ def solve(
     deadline = math.inf if time_limit is None else began + time_limit
     crew = Crew(deadline, watchers, feed)
     if not crew.has_work and _is_short(request, plan):
-        return _run_in_one_call(request, plan).trimmed()
+        return _run_in_one_call(request, plan.inside()).trimmed()
     if is_known(*jax.tree.leaves(request), jnp.zeros(())):
         return _run_in_several_calls(request, plan, crew, keeper).trimmed()
     if crew.has_work:
@@ -171,7 +172,7 @@ def solve(
             "time_limit, progress, callback, checkpoint and iterables of batches are the host's, "
             "and this is the inside of jit or vmap: leave them out; for data take an mm.Sampler."
         )
-    return _run_in_one_call(request, plan)
+    return _run_in_one_call(request, plan.inside())
 
 
 def _is_short(request: "_Request", plan: _loop.Plan) -> bool:
@@ -201,7 +202,7 @@ def _run_in_one_call(request: _Request, plan: _loop.Plan) -> Solution:
 def _run_in_several_calls(
     request: _Request, plan: _loop.Plan, crew: Crew, keeper: Keeper | None
 ) -> Solution:
-    made, outcome, reason = _begun(request, plan)
+    made, outcome, reason = _begun(request, plan.rows)
     problem = _loop.Problem(request.game, made.solver, made.metric, made.source, made.tol)
     if keeper is not None:
         outcome = keeper.restored(problem, outcome, plan)
@@ -220,9 +221,9 @@ class _Made(NamedTuple):
 
 
 @eqx.filter_jit
-def _begun(request: _Request, plan: _loop.Plan) -> tuple[_Made, _loop.Outcome, str | None]:
+def _begun(request: _Request, rows: int) -> tuple[_Made, _loop.Outcome, str | None]:
     problem, start, reason = _prepared(request)
-    outcome = _loop.begin(problem, start, plan)
+    outcome = _loop.begin(problem, start, rows)
     # Copied, because the next call writes where these arrays are: they must not be the user's.
     outcome = jax.tree.map(lambda leaf: jnp.copy(leaf) if eqx.is_array(leaf) else leaf, outcome)
     made = _Made(problem.solver, problem.metric, problem.source, problem.tol)

@@ -64,13 +64,13 @@ def test_several_calls_do_what_one_does(options):
 def test_what_happens_does_not_depend_on_how_many_looks_a_call_has():
     """A clock that stands still makes calls as long as may be; one that jumps makes one look a
     call."""
-    plan = _loop.Plan(max_steps=330, check_every=10, record=30)
+    plan = _loop.Plan.of(max_steps=330, check_every=10, record=30)
     problem = _loop.Problem(
         GAME, mm.ExtraGradient(0.01), mm.NaturalResidual(), Fixed(M), jnp.array(1e-9)
     )
 
     def run(clock):
-        outcome = _loop.begin(problem, problem.start(start()), plan)
+        outcome = _loop.begin(problem, problem.start(start()), plan.rows)
         outcome = jax.tree.map(jnp.copy, outcome)
         return _drive.drive(problem, outcome, plan, clock=clock)
 
@@ -83,9 +83,7 @@ def test_long_runs_are_several_calls_and_short_ones_are_one(monkeypatch):
     """And all calls of a run are the same program: it is traced once."""
     calls, traces = [], []
     advance = _drive._advance
-    monkeypatch.setattr(
-        _drive, "_advance", lambda *given: calls.append(given[2].max_steps) or advance(*given)
-    )
+    monkeypatch.setattr(_drive, "_advance", lambda *given: calls.append(given) or advance(*given))
 
     def payoff(p):
         traces.append(1)
@@ -104,6 +102,36 @@ def test_long_runs_are_several_calls_and_short_ones_are_one(monkeypatch):
     assert count(10, 10_000_000) >= 2
     assert len(traces) <= one_call
     assert count(4097, 10_000) >= 1
+
+
+@pytest.mark.parametrize(
+    ("first", "others", "options"),
+    [
+        (100, (0, 50, 150, 5000), {}),
+        (110, (160, 10_010), {"check_every": 25}),
+        (1_000_000, (2_000_000, 3_000_050), {}),
+        (100, (0, 40, 200), {"time_limit": FOREVER, "check_every": 20}),
+    ],
+)
+def test_another_number_of_steps_runs_the_same_program(first, others, options):
+    """Unless the last chunk is another one, nothing is traced again."""
+    traces = []
+
+    def payoff(p):
+        traces.append(1)
+        return p[0] * p[1]
+
+    game, solver = mm.Game(payoff), mm.GradientDescentAscent(0.0)
+
+    def steps(max_steps):
+        return mm.solve(game, (1.0, 1.0), solver, max_steps=max_steps, **options).steps
+
+    assert steps(first) == first
+    assert traces
+    traces.clear()
+    for max_steps in others:
+        assert steps(max_steps) == max_steps
+    assert not traces
 
 
 def test_inside_jit_a_long_run_is_one_call():
@@ -208,4 +236,4 @@ def test_other_threads_cannot_listen_and_solve_all_the_same():
 def test_short_work_is_what_small_players_do_by_default():
     """The two thresholds are one: players that are looked at apart run in one call."""
     request = _solve._Request(GAME, jnp.zeros(_loop.SMALL), None, None, Fixed(None), None, None)
-    assert _solve._is_short(request, _loop.Plan(10_000, 50, None))
+    assert _solve._is_short(request, _loop.Plan.of(10_000, 50, None))
