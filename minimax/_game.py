@@ -22,7 +22,7 @@ from minimax._errors import GameError, is_known
 from minimax._frozen import unfreeze
 from minimax._players import as_players
 from minimax._roles import role_of_each, sign_of_each
-from minimax._state import WithState, has_state, taken_over
+from minimax._state import WithState, check_left, has_state, taken_over
 
 
 class Variable(NamedTuple):
@@ -217,6 +217,18 @@ class AbstractGame(eqx.Module):
             self.constraints, players, "constraints", is_leaf=_is_constraint
         )
 
+    def roles_of(self, players: PyTree, data: PyTree = None) -> PyTree[str]:
+        """`roles` with one leaf for each player: where one role stands for several payoffs, each of
+        them is a player's own, who moves and is measured by itself."""
+        variables = _tree.variables(as_players(players))
+        role_of_each(self.roles, variables)  # raises where roles do not fit
+        below = jax.tree.structure(self.roles).flatten_up_to(variables)
+        if not any(isinstance(each, (dict, list, tuple)) for each in below):
+            return self.roles  # without a look at the payoff
+        payoffs = eqx.filter_eval_shape(_traced_value, self, players, data)
+        _tree.broadcast_prefix(payoffs, variables, "payoff")
+        return _tree.refined(self.roles, payoffs)
+
     def variables_of(self, players: PyTree) -> list[Variable]:
         """All that players move, array by array."""
         variables = _tree.variables(as_players(players))
@@ -262,7 +274,10 @@ class AbstractGame(eqx.Module):
         """The one call of `payoff`, with what it leaves in the players."""
         own = unfreeze(players)  # made anew: a payoff may change the modules that it is given
         payoffs = self.payoff(own) if data is None else self.payoff(own, data)
-        return payoffs if isinstance(payoffs, WithState) else WithState(payoffs, own)
+        if not isinstance(payoffs, WithState):
+            return WithState(payoffs, own)
+        check_left(players, own, payoffs.players)
+        return payoffs
 
 
 @final
@@ -314,6 +329,11 @@ class Game(AbstractGame):
 @eqx.filter_jit
 def _traced_gradient(game: AbstractGame, players: PyTree, data: PyTree) -> PyTree:
     return game._gradient(players, data)
+
+
+@eqx.filter_jit
+def _traced_value(game: AbstractGame, players: PyTree, data: PyTree) -> PyTree:
+    return game.value(players, data)
 
 
 def _as_scalar(path: tuple[Any, ...], payoff: Any) -> jax.Array:

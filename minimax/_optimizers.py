@@ -1,6 +1,7 @@
 """How players move: one optax transformation per player, from one description for all."""
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Hashable
 from typing import Any, final
 
 import equinox as eqx
@@ -11,7 +12,7 @@ from jaxtyping import ArrayLike, PyTree
 
 from minimax import _tree
 from minimax._errors import GameError, is_known
-from minimax._roles import number_of_each, role_of_each
+from minimax._roles import role_of_each
 
 Optimizer = ArrayLike | Callable[[ArrayLike], ArrayLike] | optax.GradientTransformation
 """A step size, a schedule of step sizes, or any optax transformation."""
@@ -135,15 +136,16 @@ def _addressed(
         joint, optimizer = [optimizer.before], optimizer.optimizer
 
     def bind(players: PyTree) -> optax.GradientTransformationExtraArgs:
-        player_of, role_of = number_of_each(roles, players), role_of_each(roles, players)
-        optimizer_of = _optimizer_of_each(optimizer, role_of)
+        parts = _parts(optimizer, roles, players)
+        names, structure = jax.tree.flatten(parts)
         leaves = jax.tree.leaves(optimizer, is_leaf=_is_optimizer)
-        # One label per player and optimizer, so that clipping and line searches see one player.
-        labels = jax.tree.map(
-            "player {} is {}, optimizer {}".format, player_of, role_of, optimizer_of
-        )
-        triples = zip(*map(jax.tree.leaves, (labels, role_of, optimizer_of)), strict=True)
-        transformations = {label: transformation_of(role, leaves[i]) for label, role, i in triples}
+        labels = _tree.broadcast_prefix(jax.tree.map(str, parts), players, "optimizer")
+        present = set(jax.tree.leaves(labels))
+        transformations: dict[Hashable, optax.GradientTransformation] = {
+            str(part): _on_part(transformation_of(part.role, leaves[part.optimizer]), structure, i)
+            for i, part in enumerate(names)
+            if str(part) in present
+        }
         # A function of the players: labels that are a callable module would be taken for one.
         own = optax.multi_transform(transformations, lambda _: labels)
         return optax.chain(*joint, own) if joint else own
@@ -177,15 +179,78 @@ def _signed(role: str, optimizer: Optimizer) -> optax.GradientTransformation:
     return transformation if role == "min" else optax.chain(optax.scale(-1.0), transformation)
 
 
-def _optimizer_of_each(optimizer: PyTree[Optimizer], role_of: PyTree[str]) -> PyTree[int]:
-    """The number, among the leaves of `optimizer`, of the optimizer of each leaf of the players."""
+@dataclasses.dataclass(frozen=True)
+class _Part:
+    """The part of the players that one optimizer moves: a player, or a part of one. Clipping and
+    line searches see no more."""
+
+    player: int
+    role: str
+    optimizer: int
+
+    def __str__(self) -> str:
+        return f"player {self.player} is {self.role}, optimizer {self.optimizer}"
+
+
+def _parts(optimizer: PyTree[Optimizer], roles: PyTree, players: PyTree) -> PyTree[_Part]:
+    """A prefix of the players, with a leaf for each part."""
     leaves, structure = jax.tree.flatten(optimizer, is_leaf=_is_optimizer)
     number = jax.tree.unflatten(structure, range(len(leaves)))
+    role_of = role_of_each(roles, players)
+    sides, tree = jax.tree.flatten(roles)
     if isinstance(number, dict) and number.keys() <= {"min", "max"}:
         for role in set(jax.tree.leaves(role_of)) - number.keys():
             raise GameError(f'optimizer says nothing about the role "{role}": give it an entry.')
-        return jax.tree.map(lambda role: number[role], role_of)
-    return _tree.broadcast_prefix(number, role_of, "optimizer")
+        parts = [_Part(player, role, number[role]) for player, role in enumerate(sides)]
+        return jax.tree.unflatten(tree, parts)
+    _tree.broadcast_prefix(number, role_of, "optimizer")  # raises where it does not fit
+    whole = jax.tree.unflatten(tree, [_Part(i, role, 0) for i, role in enumerate(sides)])
+    refined = _tree.refined(whole, number)
+    numbers = jax.tree.leaves(_tree.refined(number, whole))
+    parts = [
+        dataclasses.replace(part, optimizer=number)
+        for part, number in zip(jax.tree.leaves(refined), numbers, strict=True)
+    ]
+    return jax.tree.unflatten(jax.tree.structure(refined), parts)
+
+
+def _on_part(
+    transformation: optax.GradientTransformation, parts: Any, index: int
+) -> optax.GradientTransformationExtraArgs:
+    """`transformation` for part number `index` of `parts`, the structure of a prefix of players.
+
+    It is given that part as a pytree of its own, without the places of all others: so its masks and
+    labels are those that fit the player. Random keys in its state are told apart from those of
+    other parts, who may have the same optimizer, and with it the same seed.
+    """
+    transformation = optax.with_extra_args_support(transformation)
+
+    def own(tree: PyTree) -> PyTree:
+        return parts.flatten_up_to(tree)[index]
+
+    def init(params: PyTree) -> optax.OptState:
+        return jax.tree.map(
+            lambda leaf: jax.random.fold_in(leaf, index) if index and _tree.is_key(leaf) else leaf,
+            transformation.init(own(params)),
+        )
+
+    def update(
+        updates: PyTree, state: optax.OptState, params: PyTree | None = None, **extra_args: Any
+    ) -> tuple[PyTree, optax.OptState]:
+        every = parts.flatten_up_to(updates)
+
+        def whole(part: PyTree) -> PyTree:
+            return parts.unflatten([*every[:index], part, *every[index + 1 :]])
+
+        if "grad" in extra_args:
+            extra_args["grad"] = own(extra_args["grad"])
+        if value_fn := extra_args.get("value_fn"):
+            extra_args["value_fn"] = lambda part: value_fn(whole(part))
+        params = None if params is None else own(params)
+        part, state = transformation.update(every[index], state, params, **extra_args)
+        return whole(part), state
+
+    return optax.GradientTransformationExtraArgs(init, update)
 
 
 def as_single_optimizer(leaf: Any, path: tuple[Any, ...] = ()) -> Any:

@@ -213,7 +213,7 @@ def _classified(
     drift: float,
 ) -> Stability:
     variables = _tree.variables(players)
-    owners = _entries(number_of_each(game.roles, variables), variables)
+    owners = _entries(number_of_each(game.roles_of(players, data), variables), variables)
     roles = _entries(role_of_each(game.roles, variables), variables)
     eigenvalues = np.linalg.eigvals(jacobian)
     eigenvalues = eigenvalues[np.lexsort((eigenvalues.imag, eigenvalues.real))]

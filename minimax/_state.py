@@ -28,6 +28,8 @@ class WithState(NamedTuple):
     - `payoff`: a scalar, or one scalar per player.
     - `players`: structured like the players that the payoff was given.
 
+    **Raises:** `GameError`, where the payoff is evaluated, for something new in what solvers move.
+
     ```python
     >>> import jax
     >>> import minimax as mm
@@ -56,6 +58,23 @@ def has_state(players: PyTree) -> bool:
 def places(players: PyTree) -> list[tuple[Any, ...]]:
     """The path of each leaf, by the names that payoffs know."""
     return [path for path, _ in jax.tree_util.tree_leaves_with_path(unfreeze(players))]
+
+
+def check_left(players: PyTree, given: PyTree, left: PyTree) -> None:
+    """Raises `GameError` where a payoff that was `given` players has `left` something new where
+    solvers move them, since nobody would take it. What has another dtype was cast to compute with.
+    """
+    before = dict(jax.tree_util.tree_leaves_with_path(given))
+    after = dict(jax.tree_util.tree_leaves_with_path(left))
+    for path, variable in jax.tree_util.tree_leaves_with_path(_tree.variables(players)):
+        old, new = before[path], after.get(path)
+        if eqx.is_array_like(new) and new is not old and jnp.result_type(new) == variable.dtype:
+            place = _tree.place("players", path)
+            raise GameError(
+                f"the payoff leaves something new in {place}, which the solver moves: state is what "
+                "no solver moves. Freeze it, mm.freeze(player, where), or return these players as "
+                "they were given."
+            )
 
 
 def taken_over(players: PyTree, left: PyTree, tree: PyTree) -> PyTree:

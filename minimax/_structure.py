@@ -100,4 +100,5 @@ def owners(game: AbstractGame, players: PyTree, data: PyTree = None) -> list[Pla
     variables = _tree.variables(as_players(players))
     payoffs = eqx.filter_eval_shape(game.value, players, data)
     owner = jax.tree.leaves(_tree.numbered(payoffs, variables, "payoff"))
-    return list(zip(owner, jax.tree.leaves(number_of_each(game.roles, variables)), strict=True))
+    roles = game.roles_of(players, data)
+    return list(zip(owner, jax.tree.leaves(number_of_each(roles, variables)), strict=True))

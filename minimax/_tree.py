@@ -126,6 +126,11 @@ def subtract(tree: PyTree, other: PyTree) -> PyTree:
     return map_variables(lambda a, b: a - jnp.asarray(b, a.dtype), tree, other)
 
 
+def cast(tree: PyTree, like: PyTree) -> PyTree:
+    """`tree` in the dtypes of `like`."""
+    return map_variables(lambda a, b: jnp.asarray(a, b.dtype), tree, like)
+
+
 def scale(scalar: Any, tree: PyTree) -> PyTree:
     """`scalar * tree`, in the dtype of `tree`."""
     return map_variables(lambda a: jnp.asarray(scalar, a.dtype) * a, tree)
@@ -223,6 +228,16 @@ def numbered(prefix: PyTree, tree: PyTree, name: str) -> PyTree[int]:
     """The number, among the leaves of `prefix`, of the one that stands for each leaf of `tree`."""
     leaves, structure = jax.tree.flatten(prefix)
     return broadcast_prefix(jax.tree.unflatten(structure, range(len(leaves))), tree, name)
+
+
+def refined(prefix: PyTree, other: PyTree) -> PyTree:
+    """`prefix`, with a leaf for each leaf of `other` where that reaches further into one tree."""
+    if jax.tree_util.all_leaves([prefix]):
+        return jax.tree.map(lambda _: prefix, other)
+    if jax.tree_util.all_leaves([other]):
+        return prefix
+    children, node = jax.tree.flatten(prefix, is_leaf=lambda inner: inner is not prefix)
+    return jax.tree.unflatten(node, map(refined, children, node.flatten_up_to(other)))
 
 
 def place(name: str, path: tuple[Any, ...]) -> str:

@@ -341,11 +341,11 @@ def test_l_bfgs_remembers_the_curvature_of_its_own_player_alone():
     for _ in range(2):
         players, state = step(SLOW, game, players, state)
     memory, _, search = state.optimizers[0].inner_states["player 0 is min, optimizer 0"].inner_state
-    s = np.asarray(memory.diff_params_memory["x"])
-    u = np.asarray(memory.diff_updates_memory["x"])
+    s = np.asarray(memory.diff_params_memory)
+    u = np.asarray(memory.diff_updates_memory)
     assert np.sum(np.any(s != 0, axis=1)) == 9  # of ten points
     np.testing.assert_allclose(u, s @ np.asarray(game.Q), atol=1e-11)
-    assert jnp.isinf(search.value) and jnp.any(search.grad["x"] != 0)
+    assert jnp.isinf(search.value) and jnp.any(search.grad != 0)
 
 
 def newton():
@@ -528,7 +528,7 @@ def test_searches_without_an_end_are_refused(search):
 def test_a_search_for_a_part_of_a_player_is_refused():
     game = mm.Game(lambda p: p["x"][0] ** 2 + p["x"][1] ** 2 - p["y"] ** 2, ROLES)
     players = {"x": (jnp.ones(()), jnp.ones(())), "y": jnp.ones(())}
-    within = optax.multi_transform({0: LBFGS, 1: optax.sgd(0.1)}, {"x": (0, 1), "y": None})
+    within = optax.multi_transform({0: LBFGS, 1: optax.sgd(0.1)}, (0, 1))
     for optimizer in ((LBFGS, 0.1), (BACKTRACKING, 0.1), within):
         message = refused(game, {"x": optimizer, "y": 0.1}, players)
         assert re.match(r"players\['x'\] has several optimizers", message)

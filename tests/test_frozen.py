@@ -477,6 +477,33 @@ def test_state_must_fit_where_it_was(left, message):
         mm.solve(game, {"x": 1.0, "y": 1.0, "n": mm.freeze(np.zeros(2))}, mm.ExtraGradient(0.1))
 
 
+def test_state_that_nobody_froze_is_told():
+    """A solver would move it, and what the payoff leaves there would be lost."""
+
+    def payoff(p):
+        return mm.WithState(
+            p["x"]["w"] * p["y"], {**p, "x": {**p["x"], "mean": p["x"]["mean"] + 1}}
+        )
+
+    game, start = mm.Game(payoff, {"x": "min", "y": "max"}), {"w": 1.0, "mean": np.float32(0.0)}
+    with pytest.raises(mm.GameError, match=r"something new in players\['x'\]\['mean'\].*Freeze it"):
+        mm.solve(game, {"x": start, "y": 1.0}, mm.ExtraGradient(0.1))
+    frozen = mm.freeze(start, lambda x: x["mean"])
+    solution = mm.solve(game, {"x": frozen, "y": 1.0}, mm.ExtraGradient(0.1), max_steps=7)
+    assert mm.unfreeze(solution.players["x"])["mean"] == 7
+
+
+def test_a_payoff_may_cast_what_it_computes_with():
+    def payoff(p):
+        x = p["x"].astype("float16")
+        return mm.WithState(x.astype("float32") * p["y"], {"x": x, "y": p["y"], "n": p["n"] + 1})
+
+    game = mm.Game(payoff, {"x": "min", "y": "max", "n": "min"})
+    start = {"x": np.float32(1.0), "y": 1.0, "n": mm.freeze(np.int32(0))}
+    solution = mm.solve(game, start, mm.ExtraGradient(0.1), max_steps=3)
+    assert mm.unfreeze(solution.players["n"]) == 3
+
+
 def test_state_keeps_its_dtype():
     """As all that players hold: a number of another size in a float32 is a float32."""
     game = mm.Game(

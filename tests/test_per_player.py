@@ -76,6 +76,135 @@ def test_one_optimizer_for_a_part_of_a_player():
     assert_equal(update, {"x": (-0.1, -0.2), "y": 0.3})
 
 
+# What an optimizer sees is its part of the players, and nothing of others: masks and labels by
+# place are those that fit the player.
+
+NETS = {name: {"w": np.ones(2), "b": np.ones(1)} for name in ("x", "y")}
+BIG = {name: {"w": np.full(2, 3.0), "b": np.full(1, 4.0)} for name in ("x", "y")}
+
+
+def is_weight(tree):
+    return jax.tree_util.tree_map_with_path(lambda path, _: path[0].key == "w", tree)
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        optax.chain(optax.add_decayed_weights(0.5, mask=is_weight), optax.sgd(0.1)),
+        optax.chain(optax.add_decayed_weights(0.5, mask={"w": True, "b": False}), optax.sgd(0.1)),
+        optax.masked(optax.sgd(0.1), {"w": True, "b": False}),
+        optax.adamw(0.1, mask={"w": False, "b": True}),
+        optax.multi_transform(
+            {"fast": optax.sgd(1.0), "slow": optax.adam(0.1)}, {"w": "slow", "b": "fast"}
+        ),
+        optax.lars(0.1, weight_decay_mask=is_weight, trust_ratio_mask=is_weight),
+    ],
+)
+@pytest.mark.parametrize("solver", [mm.GradientDescentAscent, mm.BestResponse])
+def test_an_optimizer_sees_a_player_as_if_there_were_no_other(solver, optimizer):
+    """By hand: the optimizer at work on each player alone, on what that player descends."""
+
+    def payoff(p):
+        return sum(
+            jnp.sum(p["x"][k] * BIG["x"][k]) - jnp.sum(p["y"][k] * BIG["y"][k]) for k in "wb"
+        )
+
+    rows = iterates(mm.Game(payoff, ROLES), NETS, solver({"x": optimizer, "y": optimizer}), 3)
+    for name in ("x", "y"):
+        alone = jax.tree.map(jnp.asarray, NETS[name])
+        state = optimizer.init(alone)
+        for _ in range(3):
+            update, state = optimizer.update(BIG[name], state, alone)
+            alone = optax.apply_updates(alone, update)
+        assert_equal(jax.tree.map(lambda leaf: leaf[-1], rows[name]), alone, rtol=1e-12)
+
+
+def test_one_seed_is_other_noise_for_every_player():
+    """The first player's is that of the seed; who shares an optimizer does not share its noise."""
+    noise = optax.add_noise(1.0, 0.0, 0)
+    nothing = {name: np.zeros(3) for name in ("x", "y", "z")}
+    transformation = mm.per_player(
+        optax.chain(noise, optax.sgd(1.0)), dict.fromkeys(nothing, "min")
+    )
+    update, _ = transformation.update(nothing, transformation.init(nothing), nothing)
+    expected, _ = noise.update(np.zeros(3), noise.init(np.zeros(3)))
+    assert_equal(update["x"], -expected)
+    assert abs(np.corrcoef(np.stack(jax.tree.leaves(update)))[np.triu_indices(3, 1)]).max() < 0.999
+
+
+# One role for several players ---------------------------------------------------------------------
+
+
+def profits(q):
+    price = 10 - q["a"] - q["b"]["one"] - q["b"]["two"]
+    return {
+        "a": q["a"] * (price - 1),
+        "b": {"one": q["b"]["one"] * (price - 2), "two": q["b"]["two"] * (price - 3)},
+    }
+
+
+@pytest.mark.parametrize(
+    "solver",
+    [
+        mm.AlternatingGradientDescentAscent(0.1),
+        mm.AlternatingExtrapolatedGDA(0.1),
+        mm.BestResponse(0.1),
+        mm.BestResponse(0.1, inner_steps={"b": 2}),
+        mm.CompetitiveGradientDescent(0.1),
+        *(
+            solver(optax.chain(optax.clip_by_global_norm(1.0), optax.sgd(0.1)))
+            for solver in (
+                mm.GradientDescentAscent,
+                mm.ExtraGradient,
+                mm.OptimisticGradient,
+                mm.TiAda,
+                mm.AlternatingGradientDescentAscent,
+            )
+        ),
+    ],
+    ids=lambda solver: type(solver).__name__,
+)
+@pytest.mark.parametrize("roles", ["max", {"a": "max", "b": "max"}])
+def test_one_role_for_several_payoffs_is_that_of_each_player(solver, roles):
+    """Who has a payoff of its own moves in its own turn and is clipped by its own norm."""
+    zero = np.zeros(())
+    start = {"a": zero, "b": {"one": zero, "two": zero}}
+    in_full = {"a": "max", "b": {"one": "max", "two": "max"}}
+    short, full = (iterates(mm.Game(profits, r), start, solver, 4) for r in (roles, in_full))
+    assert_equal(short, full)
+    game = mm.Game(profits, roles)
+    assert game.roles_of(start) == in_full
+
+
+def test_measures_tell_players_of_one_role_apart():
+    """Exploitability is a mean over players; what holds of a local Nash point holds of each."""
+    A, B = np.array([[1.0, 2.0], [3.0, 1.0]]), np.array([[2.0, 0.0], [1.0, 4.0]])
+
+    def bimatrix(p):
+        return {"a": p["a"] @ A @ p["b"], "b": p["a"] @ B @ p["b"]}
+
+    a, b = np.array([0.3, 0.7]), np.array([0.6, 0.4])
+    gains = (A @ b).max() - a @ A @ b, (a @ B).max() - a @ B @ b
+    game = mm.Game(bimatrix, "max", mm.Simplex())
+    assert np.isclose(mm.Exploitability()(game, {"a": a, "b": b}), sum(gains) / 2)
+    market = mm.Game(lambda q: {name: q[name] * (9 - q["a"] - q["b"]) for name in "ab"}, "max")
+    stability = mm.local_stability(market, {"a": 3.0, "b": 3.0})
+    np.testing.assert_allclose(stability.own_curvature, [2.0, 2.0])
+
+
+def test_a_role_for_one_payoff_stays_as_it_is():
+    """A player of many arrays is one player, and its payoff is not looked at to tell so."""
+
+    def unseen(players):
+        raise AssertionError
+
+    players = {"x": {"w": np.ones(2), "b": np.ones(1)}, "y": np.ones(2)}
+    game = mm.Game(lambda p: jnp.sum(p["x"]["w"]) * jnp.sum(p["y"]), ROLES)
+    assert game.roles_of(players) == ROLES
+    model = eqx.nn.Linear(2, 2, key=jax.random.key(0))
+    assert mm.Game(unseen, ROLES).roles_of({"x": model, "y": np.ones(2)}) == ROLES
+
+
 def test_as_many_roles_as_players():
     """Three players, of which two share a role and none a step size."""
     gradient = (jnp.ones(()), jnp.ones(()), jnp.ones(()))

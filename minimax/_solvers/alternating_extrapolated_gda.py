@@ -78,8 +78,7 @@ class AlternatingExtrapolatedGDA(AbstractOptimizedSolver):
     def init(
         self, game: AbstractGame, players: PyTree, data: PyTree = None
     ) -> AlternatingExtrapolatedGDAState:
-        del data
-        optimizer = per_player(self.optimizer, game.roles).init(players)
+        optimizer = per_player(self.optimizer, game.roles_of(players, data)).init(players)
         return AlternatingExtrapolatedGDAState(optimizer, players)
 
     def step(
@@ -89,9 +88,10 @@ class AlternatingExtrapolatedGDA(AbstractOptimizedSolver):
         state: AlternatingExtrapolatedGDAState,
         data: PyTree = None,
     ) -> tuple[PyTree, AlternatingExtrapolatedGDAState]:
-        move = per_player(self.optimizer, game.roles)
+        roles = game.roles_of(players, data)
+        move = per_player(self.optimizer, roles)
         optimizer, shown = state
-        everyone = turns(game.roles)
+        everyone = turns(roles)
         gradient, moved, after = None, players, optimizer
         for i, turn in enumerate(everyone):
             ours = game.gradient(choose(turn, players, shown), data)

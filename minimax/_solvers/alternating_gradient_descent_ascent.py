@@ -47,14 +47,14 @@ class AlternatingGradientDescentAscent(AbstractOptimizedSolver):
         refuse_jointly(type(self).__name__, self.optimizer)
 
     def init(self, game: AbstractGame, players: PyTree, data: PyTree = None) -> PyTree:
-        del data
-        return per_player(self.optimizer, game.roles).init(players)
+        return per_player(self.optimizer, game.roles_of(players, data)).init(players)
 
     def step(
         self, game: AbstractGame, players: PyTree, state: PyTree, data: PyTree = None
     ) -> tuple[PyTree, PyTree]:
-        move = per_player(self.optimizer, game.roles)
-        first, *later = turns(game.roles)
+        roles = game.roles_of(players, data)
+        move = per_player(self.optimizer, roles)
+        first, *later = turns(roles)
         gradient = game.gradient(players, data)
         moved = first
         for turn in later:

@@ -142,7 +142,7 @@ class BestResponse(AbstractSolver):
     def check(self, game: AbstractGame, players: PyTree, data: PyTree = None) -> None:
         refuse_regularizers(self, game, players)
         players = as_players(players)
-        turns, move = self._turns(game, players, data), self._move(game)
+        turns, move = self._turns(game, players, data), self._move(game, players, data)
         states = [jax.eval_shape(move.init, turn.own(players)) for turn in turns]
         searching = [
             (turn, state)
@@ -165,7 +165,7 @@ class BestResponse(AbstractSolver):
             )
 
     def init(self, game: AbstractGame, players: PyTree, data: PyTree = None) -> BestResponseState:
-        move, turns = self._move(game), self._turns(game, players, data)
+        turns, move = self._turns(game, players, data), self._move(game, players, data)
         optimizers = tuple(move.init(turn.own(players)) for turn in turns)
         return BestResponseState(optimizers, jnp.zeros((), int))
 
@@ -177,56 +177,22 @@ class BestResponse(AbstractSolver):
         data: PyTree = None,
     ) -> tuple[PyTree, BestResponseState]:
         gradients, optimizers = state.gradients, []
-        turns = self._turns(game, players, batch_of_each(data, 1)[0])
+        batch = batch_of_each(data, 1)[0]
+        turns, move = self._turns(game, players, batch), self._move(game, players, batch)
         for turn, optimizer in zip(turns, state.optimizers, strict=True):
-            players, optimizer, made = self._respond(game, players, data, turn, optimizer)
+            players, optimizer, made = _responded(game, players, data, turn, move, optimizer)
             gradients += made
             optimizers.append(optimizer)
         return players, BestResponseState(tuple(optimizers), gradients)
-
-    def _respond(
-        self,
-        game: AbstractGame,
-        players: PyTree,
-        data: PyTree,
-        turn: _Turn,
-        optimizer: optax.OptState,
-    ) -> tuple[PyTree, optax.OptState, Int[Array, ""]]:
-        """The players after one turn, the state of the optimizer of the player that moved, and how
-        many gradients it took."""
-        move = self._move(game)
-
-        def descended(own: PyTree, batch: PyTree) -> Float[Array, ""]:
-            payoffs = game.value(eqx.combine(own, players), batch)
-            return turn.sign * jax.tree.leaves(payoffs)[turn.player[0]]
-
-        def body(carry: PyTree, batch: PyTree) -> tuple[PyTree, Int[Array, ""]]:
-            own, optimizer = carry
-            on_batch = functools.partial(descended, batch=data if is_same else batch)
-            value, gradient = jax.value_and_grad(on_batch)(own)
-            update, optimizer = move.update(
-                gradient, optimizer, own, value=value, grad=gradient, value_fn=on_batch
-            )
-            moved = game.project(eqx.combine(_tree.add(own, update), players))
-            return (turn.own(moved), optimizer), _trials(optimizer)
-
-        is_same = not isinstance(data, IndependentBatches)
-        batches = None if is_same else data.first(turn.inner_steps)
-        optimizer, rebased = _rebased(
-            optimizer, jax.grad(functools.partial(descended, batch=batch_of_each(data, 1)[0]))
-        )
-        (own, optimizer), trials = jax.lax.scan(
-            body, (turn.own(players), optimizer), batches, length=turn.inner_steps
-        )
-        made = rebased + turn.inner_steps + jnp.sum(trials, dtype=int)
-        return eqx.combine(own, players), _forgetful(optimizer), made
 
     def evaluations(self, steps: Int[Array, ""], state: BestResponseState) -> Int[Array, ""]:
         del steps
         return -(-state.gradients // len(state.optimizers))
 
-    def _move(self, game: AbstractGame) -> optax.GradientTransformationExtraArgs:
-        return per_descending_player(self.optimizer, game.roles)
+    def _move(
+        self, game: AbstractGame, players: PyTree, data: PyTree
+    ) -> optax.GradientTransformationExtraArgs:
+        return per_descending_player(self.optimizer, game.roles_of(players, data))
 
     def _turns(self, game: AbstractGame, players: PyTree, data: PyTree) -> list[_Turn]:
         variables, who = _tree.variables(players), owners(game, players, data)
@@ -261,6 +227,43 @@ def example() -> BestResponse:
     return BestResponse(0.1, inner_steps=2)
 
 
+def _responded(
+    game: AbstractGame,
+    players: PyTree,
+    data: PyTree,
+    turn: _Turn,
+    move: optax.GradientTransformationExtraArgs,
+    optimizer: optax.OptState,
+) -> tuple[PyTree, optax.OptState, Int[Array, ""]]:
+    """The players after one turn, the state of the optimizer of the player that moved, and how
+    many gradients it took."""
+
+    def descended(own: PyTree, batch: PyTree) -> Float[Array, ""]:
+        payoffs = game.value(eqx.combine(own, players), batch)
+        return turn.sign * jax.tree.leaves(payoffs)[turn.player[0]]
+
+    def body(carry: PyTree, batch: PyTree) -> tuple[PyTree, Int[Array, ""]]:
+        own, optimizer = carry
+        on_batch = functools.partial(descended, batch=data if is_same else batch)
+        value, gradient = jax.value_and_grad(on_batch)(own)
+        update, optimizer = move.update(
+            gradient, optimizer, own, value=value, grad=gradient, value_fn=on_batch
+        )
+        moved = game.project(eqx.combine(_tree.add(own, update), players))
+        return (turn.own(moved), optimizer), _trials(optimizer)
+
+    is_same = not isinstance(data, IndependentBatches)
+    batches = None if is_same else data.first(turn.inner_steps)
+    gradient = jax.grad(functools.partial(descended, batch=batch_of_each(data, 1)[0]))
+    own = turn.own(players)
+    optimizer, rebased = _rebased(optimizer, gradient, own)
+    (own, optimizer), trials = jax.lax.scan(
+        body, (own, optimizer), batches, length=turn.inner_steps
+    )
+    made = rebased + turn.inner_steps + jnp.sum(trials, dtype=int)
+    return eqx.combine(own, players), _forgetful(optimizer), made
+
+
 _LINE_SEARCHES = (optax.ScaleByZoomLinesearchState, optax.ScaleByBacktrackingLinesearchState)
 _SEARCHES = (optax.ScaleByLBFGSState, *_LINE_SEARCHES)
 
@@ -283,16 +286,19 @@ def _map_found(
 
 
 def _rebased(
-    state: optax.OptState, gradient: Callable[[PyTree], PyTree]
+    state: optax.OptState, gradient: Callable[[PyTree], PyTree], own: PyTree
 ) -> tuple[optax.OptState, Int[Array, ""]]:
     """`state` whose L-BFGS remembers the gradient at its last point as it is now, and how many
-    gradients that took: none before there is such a point."""
+    gradients that took: none before there is such a point. It remembers a part of `own`, which are
+    variables of one player, and which it is all of."""
+
+    def at(point: PyTree) -> PyTree:
+        whole = jax.tree.unflatten(jax.tree.structure(own), jax.tree.leaves(point))
+        return jax.tree.unflatten(jax.tree.structure(point), jax.tree.leaves(gradient(whole)))
 
     def rebased(memory: optax.ScaleByLBFGSState) -> optax.ScaleByLBFGSState:
         updates = jax.lax.cond(
-            jnp.asarray(memory.count) > 0,
-            lambda: gradient(memory.params),
-            lambda: memory.updates,
+            jnp.asarray(memory.count) > 0, lambda: at(memory.params), lambda: memory.updates
         )
         return memory._replace(updates=updates)
 

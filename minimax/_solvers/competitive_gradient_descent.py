@@ -97,7 +97,7 @@ class CompetitiveGradientDescent(AbstractSolver):
         data: PyTree = None,
     ) -> tuple[PyTree, CompetitiveGradientDescentState]:
         near = linearize(game, players, data)
-        owners = _owner_of_each(game, players, data)
+        owners = number_of_each(game.roles_of(players, data), _tree.variables(players))
         change, iterations = self._solve(near, owners)
         evaluations = state.evaluations + 3 + 2 * iterations
         return _tree.add(players, change), CompetitiveGradientDescentState(iterations, evaluations)
@@ -152,21 +152,6 @@ class CompetitiveGradientDescent(AbstractSolver):
 def example() -> CompetitiveGradientDescent:
     """For the tests that every solver passes: an instance for operators with L <= 1."""
     return CompetitiveGradientDescent(0.1)
-
-
-def _owner_of_each(game: AbstractGame, players: PyTree, data: PyTree) -> PyTree[int]:
-    """The player to which each leaf belongs. Two have a role of their own or a payoff of their
-    own."""
-    variables = _tree.variables(players)
-    payoffs, structure = jax.tree.flatten(eqx.filter_eval_shape(game.value, players, data))
-    payoff_of = _tree.broadcast_prefix(
-        jax.tree.unflatten(structure, range(len(payoffs))), variables, "payoff"
-    )
-    return jax.tree.map(
-        lambda role, payoff: role * len(payoffs) + payoff,
-        number_of_each(game.roles, variables),
-        payoff_of,
-    )
 
 
 def _reactions(near: Linearized, vector: PyTree, owners: PyTree[int]) -> PyTree:

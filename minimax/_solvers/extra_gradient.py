@@ -64,14 +64,13 @@ class ExtraGradient(AbstractOptimizedSolver):
         return 2 if self.samples == "independent" else 1
 
     def init(self, game: AbstractGame, players: PyTree, data: PyTree = None) -> PyTree:
-        del data
-        return per_player(self.optimizer, game.roles).init(players)
+        return per_player(self.optimizer, game.roles_of(players, data)).init(players)
 
     def step(
         self, game: AbstractGame, players: PyTree, state: PyTree, data: PyTree = None
     ) -> tuple[PyTree, PyTree]:
-        move = per_player(self.optimizer, game.roles)
         here, there = batch_of_each(data, 2)
+        move = per_player(self.optimizer, game.roles_of(players, here))
         update, ahead = move.update(game.gradient(players, here), state, players)
         midpoint = game.project(_tree.add(players, update))
         state = carry_over(self.moments, state, ahead)

@@ -39,13 +39,12 @@ class GradientDescentAscent(AbstractOptimizedSolver):
     optimizer: PyTree[Optimizer] = eqx.field(converter=as_optimizer)
 
     def init(self, game: AbstractGame, players: PyTree, data: PyTree = None) -> PyTree:
-        del data
-        return per_player(self.optimizer, game.roles).init(players)
+        return per_player(self.optimizer, game.roles_of(players, data)).init(players)
 
     def step(
         self, game: AbstractGame, players: PyTree, state: PyTree, data: PyTree = None
     ) -> tuple[PyTree, PyTree]:
-        move = per_player(self.optimizer, game.roles)
+        move = per_player(self.optimizer, game.roles_of(players, data))
         update, state = move.update(game.gradient(players, data), state, players)
         return game.project(_tree.add(players, update)), state
 

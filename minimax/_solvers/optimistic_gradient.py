@@ -55,9 +55,8 @@ class OptimisticGradient(AbstractOptimizedSolver):
     def init(
         self, game: AbstractGame, players: PyTree, data: PyTree = None
     ) -> OptimisticGradientState:
-        del data
         return OptimisticGradientState(
-            per_player(self.optimizer, game.roles).init(players),
+            per_player(self.optimizer, game.roles_of(players, data)).init(players),
             _tree.scale(0, _tree.variables(players)),
             jnp.asarray(True),
         )
@@ -69,8 +68,9 @@ class OptimisticGradient(AbstractOptimizedSolver):
         state: OptimisticGradientState,
         data: PyTree = None,
     ) -> tuple[PyTree, OptimisticGradientState]:
-        move = per_player(self.optimizer, game.roles)
+        move = per_player(self.optimizer, game.roles_of(players, data))
         update, optimizer = move.update(game.gradient(players, data), state.optimizer, players)
+        update = _tree.cast(update, state.previous)
         previous = _tree.where(state.first, update, state.previous)
         players = game.project(_tree.add(players, _tree.subtract(_tree.scale(2, update), previous)))
         return players, OptimisticGradientState(optimizer, update, jnp.asarray(False))

@@ -92,7 +92,8 @@ class RegretMatchingPlus(AbstractSolver):
         data: PyTree = None,
     ) -> tuple[PyTree, RegretMatchingPlusState]:
         sums = state.sums
-        for turn in turns(game.roles) if self.order == "alternating" else [True]:
+        is_in_turns = self.order == "alternating"
+        for turn in turns(game.roles_of(players, data)) if is_in_turns else [True]:
             regret = regrets(game, players, game.operator(players, data))
             updated = _positive(_tree.add(sums, regret))
             predicted = _positive(_tree.add_scaled(updated, self.prediction, regret))

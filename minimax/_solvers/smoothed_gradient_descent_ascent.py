@@ -73,8 +73,7 @@ class SmoothedGradientDescentAscent(AbstractOptimizedSolver):
     def init(
         self, game: AbstractGame, players: PyTree, data: PyTree = None
     ) -> SmoothedGradientDescentAscentState:
-        del data
-        optimizer = per_player(self.optimizer, game.roles).init(players)
+        optimizer = per_player(self.optimizer, game.roles_of(players, data)).init(players)
         return SmoothedGradientDescentAscentState(optimizer, _tree.variables(players))
 
     def step(
@@ -84,7 +83,7 @@ class SmoothedGradientDescentAscent(AbstractOptimizedSolver):
         state: SmoothedGradientDescentAscentState,
         data: PyTree = None,
     ) -> tuple[PyTree, SmoothedGradientDescentAscentState]:
-        move = per_player(self.optimizer, game.roles)
+        move = per_player(self.optimizer, game.roles_of(players, data))
         descends = minimisers(game.roles)
         # What is made of the maximisers here is not used: a transformation works player by player.
         away = _tree.subtract(players, state.center)

@@ -57,14 +57,13 @@ class TiAda(AbstractOptimizedSolver):
         check_powers(self.descent_power, self.ascent_power)
 
     def init(self, game: AbstractGame, players: PyTree, data: PyTree = None) -> optax.OptState:
-        del data
-        return self._transformation(game).init(players)
+        return self._transformation(game, players, data).init(players)
 
     def step(
         self, game: AbstractGame, players: PyTree, state: optax.OptState, data: PyTree = None
     ) -> tuple[PyTree, optax.OptState]:
         gradient = game.gradient(players, data)
-        update, state = self._transformation(game).update(gradient, state, players)
+        update, state = self._transformation(game, players, data).update(gradient, state, players)
         return game.project(_tree.add(players, update)), state
 
     def evaluations(self, steps: Int[Array, ""], state: PyTree) -> Int[Array, ""]:
@@ -74,9 +73,11 @@ class TiAda(AbstractOptimizedSolver):
     def stats(self, state: Any) -> dict[str, Array]:
         return state[0]._asdict()
 
-    def _transformation(self, game: AbstractGame) -> optax.GradientTransformation:
+    def _transformation(
+        self, game: AbstractGame, players: PyTree, data: PyTree
+    ) -> optax.GradientTransformation:
         scale = scale_by_tiada(game.roles, self.descent_power, self.ascent_power)
-        return optax.chain(scale, per_player(self.optimizer, game.roles))
+        return optax.chain(scale, per_player(self.optimizer, game.roles_of(players, data)))
 
 
 def example() -> TiAda:
