@@ -185,5 +185,5 @@ def _has_same_numbers(old: PyTree, new: PyTree) -> bool:
 
 
 def _brief(tree: PyTree) -> str:
-    shown = " ".join(shapes(tree).split())
+    shown = shapes(tree)
     return shown if len(shown) <= 100 else f"{shown[:97]}..."

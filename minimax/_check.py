@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import PyTree
+from jaxtyping import PRNGKeyArray, PyTree
 
 from minimax import _tree
 from minimax._errors import GameError
@@ -46,6 +46,28 @@ def check_sets(game: AbstractGame, players: PyTree) -> None:
             each.constraint.check(each.value.shape)
         except (TypeError, ValueError, IndexError) as error:
             raise _misfit(each, error, players) from error
+
+
+def check_sample(sampler: Sampler, key: PRNGKeyArray) -> None:
+    """Raises `GameError` where a sampler draws no batch from a key."""
+    try:
+        batch = eqx.filter_eval_shape(sampler.sample, key)
+    except GameError:
+        raise
+    except Exception as error:
+        remedy = TRACED.format("a sampler") if isinstance(error, TRACER_ERRORS) else _SAMPLE
+        raise GameError(
+            f"sample of the Sampler raised {type(error).__name__}: {first_line(error)[:200]}. "
+            f"{remedy}"
+        ) from error
+    if not jax.tree.leaves(batch):
+        raise GameError(f"sample of the Sampler returned {batch!r}: expected a batch. {_SAMPLE}")
+
+
+_SAMPLE = (
+    "It takes a key and returns a batch, any pytree of arrays, such as "
+    "lambda key: jax.random.normal(key, (64, 2))."
+)
 
 
 def check_convex(who: str, why: str, remedy: str, variables: Iterable[Variable]) -> None:
@@ -92,10 +114,9 @@ def _check_payoff(game: AbstractGame, players: PyTree, data: PyTree) -> None:
         raise
     except Exception as error:
         raise GameError(
-            f"the payoff raised {type(error).__name__}: {first_line(error)} "
-            f"(it was called with players {shapes(players)}"
+            f"the payoff raised {type(error).__name__}: {first_line(error)}"
+            f"{_remedy(error, players, data)} (it was called with players {shapes(players)}"
             + (")" if data is None else f" and data {shapes(data)})")
-            + f"{_remedy(error, players, data)}"
         ) from error
     try:
         _tree.broadcast_prefix(value, _tree.variables(players), "payoff")
@@ -143,6 +164,11 @@ def _remedy(error: Exception, players: PyTree, data: PyTree) -> str:
         return f". {_SIGNATURE}"
     if isinstance(error, (TypeError, AttributeError)) and _has_list_of_numbers(players):
         return f". {_LISTS}"
+    if callable(data):
+        return (
+            ". A function is one and the same data for all steps: batches are drawn by "
+            "mm.Sampler(function of a key), or come from an iterable."
+        )
     if isinstance(data, list):
         return ". A list is one and the same data for all steps: batches are given as iter(list)."
     return ""
@@ -166,8 +192,14 @@ def _has_list_of_numbers(players: PyTree) -> bool:
 
 
 def shapes(tree: PyTree) -> str:
-    """A pytree with dtypes and shapes for its arrays, on one line where it can be."""
-    return eqx.tree_pformat(jax.tree.map(_shown, tree, is_leaf=_tree.has_kind), width=10_000)
+    """A pytree with dtypes and shapes for its arrays, on one line: of a long one the beginning."""
+    shown = jax.tree.map(_shown, tree, is_leaf=_tree.has_kind)
+    text = " ".join(eqx.tree_pformat(shown, width=10_000).split())
+    return text if len(text) <= _MOST_SHOWN else f"{text[: _MOST_SHOWN - 3]}..."
+
+
+_MOST_SHOWN = 300
+"""Characters of a pytree in a message."""
 
 
 def _shown(node: object) -> object:

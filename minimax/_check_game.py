@@ -86,7 +86,7 @@ def check_game(game: AbstractGame, players: PyTree, data: PyTree = None) -> Game
 
     **Arguments:**
 
-    - `game`, `players`, `data`: as for `solve`.
+    - `game`, `players`, `data`: as for `solve`; of data that are sampled, one batch.
 
     **Returns:** a `GameReport`: who descends and who ascends, where each may move, and a pair of
     points where F is not monotone, if 32 pairs near the players hold one. Under `jit` and `vmap`

@@ -94,7 +94,10 @@ class Keeper(AbstractWatcher):
         self._note = {"run": _fingerprints(problem, outcome, self._options)}
         if not path.exists():
             return outcome
-        stored = _store.read(path)
+        try:
+            stored = _store.read(path)
+        except GameError as error:
+            raise GameError(f"{error} Remove it, and the run begins anew.") from error
         if differences := _differences(stored.note.get("run"), self._note["run"]):
             raise GameError(
                 f"{path} is a checkpoint of another run. What differs: {differences}. Take another "

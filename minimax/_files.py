@@ -1,6 +1,7 @@
 """Files that are whole or not there at all."""
 
 import contextlib
+import errno
 import os
 import pathlib
 import shutil
@@ -33,6 +34,8 @@ def replaced(path: str | os.PathLike) -> Iterator[IO[bytes]]:
 def beside(path: pathlib.Path) -> Iterator[pathlib.Path]:
     """A new file in the folder of `path`; gone in the end, unless it was renamed."""
     target = path.resolve()
+    if not target.parent.is_dir():  # said of the folder, and not of a file that nobody named
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(target.parent))
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=_PART)
     os.close(handle)
     part = pathlib.Path(name)

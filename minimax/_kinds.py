@@ -42,7 +42,7 @@ def kind_of(node: Any) -> Kind | None:
         return None
     if isinstance(node, nnx.Variable):
         return Kind.PARAMETER if isinstance(node, nnx.Param) else Kind.FIXED
-    if isinstance(node, nnx.Pytree) or (isinstance(node, nnx.State) and _holds_variables(node)):
+    if isinstance(node, nnx.Pytree) or (is_flax_state(node) and _holds_variables(node)):
         return Kind.NNX_MODULE
     return None
 
@@ -50,6 +50,12 @@ def kind_of(node: Any) -> Kind | None:
 def _holds_variables(state: Any) -> bool:
     """Whether the state of a module still says what is a parameter: it may be of bare arrays."""
     return any(map(is_flax_variable, jax.tree.leaves(state, is_leaf=is_flax_variable)))
+
+
+def is_flax_state(node: Any) -> bool:
+    """Whether a node is an `nnx.State`."""
+    nnx = sys.modules.get("flax.nnx")
+    return nnx is not None and isinstance(node, nnx.State)
 
 
 def is_flax_variable(node: Any) -> bool:

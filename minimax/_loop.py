@@ -275,7 +275,7 @@ def begin(problem: Problem, start: Progress, rows: int) -> Outcome:
     """What is known before the first look: nothing but shapes. `rows`: of the trace."""
     shapes = eqx.filter_eval_shape(problem.look, start)
     residual, value, size = jax.tree.map(
-        lambda leaf: jnp.full(leaf.shape, jnp.nan, leaf.dtype),
+        lambda leaf: jnp.full(leaf.shape, jnp.inf, leaf.dtype),  # jax_debug_nans takes it
         (shapes.residual, shapes.value, shapes.size),
     )
     sight = Sight(start, jnp.zeros_like(start.steps), residual, value, size)

@@ -24,6 +24,7 @@ def as_players(players: PyTree) -> PyTree:
     """
     _check_shares_nothing(players)
     converted = jax.tree_util.tree_map_with_path(_as_leaf, players, is_leaf=_tree.has_kind)
+    _check_real(converted)
     if not jax.tree.leaves(_tree.variables(converted)):
         message = "players hold no floating-point array: there is nothing for a solver to move."
         if any(map(_tree.has_kind, jax.tree.leaves(players, is_leaf=_tree.has_kind))):
@@ -55,17 +56,33 @@ def _as_arrays(node: PyTree) -> PyTree:
     is_flax = kind_of(node) is Kind.NNX_MODULE
 
     def at(inner: Any) -> Any:
-        if kind_of(inner) is Kind.FIXED:
+        if _is_fixed(inner):
             return jax.tree.map(_number_as_array, inner)
         return _tree.as_array(inner) if is_flax and isinstance(inner, np.ndarray) else inner
 
-    return jax.tree.map(at, node, is_leaf=lambda inner: kind_of(inner) is Kind.FIXED)
+    return jax.tree.map(at, node, is_leaf=_is_fixed)
 
 
 def _number_as_array(leaf: Any) -> Any:
     if isinstance(leaf, (bool, int, float, complex, np.ndarray, np.generic, jax.Array)):
         return _tree.as_array(leaf)
     return leaf
+
+
+def _check_real(players: PyTree) -> None:
+    """Complex arrays in modules would stand still, where others of their kind are moved."""
+    nodes = jax.tree_util.tree_leaves_with_path(players, is_leaf=_is_fixed)
+    for path, node in nodes:
+        if not _is_fixed(node) and np.iscomplexobj(node):
+            raise GameError(
+                f"{_tree.place('players', path)} has dtype {node.dtype}: a player's variables must "
+                "be real floating-point numbers. Make it of two real arrays, or let it be: "
+                "mm.freeze keeps an array as it is."
+            )
+
+
+def _is_fixed(node: Any) -> bool:
+    return kind_of(node) is Kind.FIXED
 
 
 def _check_shares_nothing(players: PyTree) -> None:

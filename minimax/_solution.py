@@ -81,11 +81,11 @@ _MESSAGES = {
     Status.nonfinite: (
         "Players, payoff or metric became infinite or NaN; the players returned are the last that "
         "were looked at and finite. Lower the step size, start elsewhere, or look at the payoff "
-        "there: game.value(solution.players), game.gradient(solution.players)."
+        "there: game.value(solution.players, data), game.gradient(solution.players, data)."
     ),
     Status.time_limit: (
-        "The time was up before the metric reached the tolerance. Go on from here with "
-        "solve(..., state=solution.state), or raise time_limit or tol."
+        "The time was up before the run was over. Go on from here with "
+        "solve(..., state=solution.state), or raise time_limit."
     ),
     Status.interrupted: (
         "Ctrl-C was pressed: these are the players at the last look. Go on from here with "
@@ -105,8 +105,9 @@ _MESSAGES = {
 
 _NONFINITE_AT_START = (
     "Players, payoff, gradient or metric are infinite or NaN at the start already: "
-    "mm.check_game(game, players) names the place. Start elsewhere, or look for 0/0, log(0) and "
-    "the derivative of sqrt(x) at 0 in the payoff."
+    "mm.check_game(game, players, data) names the place, where data is one batch of those that are "
+    "sampled. Start elsewhere, or look for 0/0, log(0) and the derivative of sqrt(x) at 0 in the "
+    "payoff."
 )
 
 _NONFINITE_SOON = (

@@ -15,7 +15,7 @@ from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray, PyTree
 
 from minimax import _loop, _tree
 from minimax._called import check_calls
-from minimax._check import check_fits, check_sets
+from minimax._check import check_fits, check_sample, check_sets
 from minimax._checkpoint import Checkpoint, Keeper
 from minimax._choose import choose_metric, choose_solver
 from minimax._drive import Crew, drive
@@ -233,6 +233,8 @@ def _begun(request: _Request, rows: int) -> tuple[_Made, _loop.Outcome, str | No
 def _prepared(request: _Request) -> tuple[_loop.Problem, _loop.Progress, str | None]:
     """The problem with its defaults, which are compiled in and not made anew for every call; where
     it starts; and why its solver was chosen."""
+    if isinstance(request.source, Drawn):
+        check_sample(request.source.sampler, request.source.key)
     game, players, source = request.game, request.players, request.source.ready()
     data = source.seen()
     check_fits(game, players, data)
@@ -306,6 +308,12 @@ def _source_of(
         raise GameError(
             f"data are sampled, and {name} finds its step size by comparing what batch after batch "
             "makes incomparable: choose a solver with a step size or an optimizer, such as "
+            "mm.ExtraGradient(optax.adam(1e-3, b1=0.5)) or mm.Averaged(mm.ExtraGradient(0.01))."
+        )
+    if solver.compares_points:
+        raise GameError(
+            f"data are sampled, and {name_of(solver)} compares how good points are, each of which "
+            "it meets on another batch: take a solver that only moves, such as "
             "mm.ExtraGradient(optax.adam(1e-3, b1=0.5)) or mm.Averaged(mm.ExtraGradient(0.01))."
         )
     if solver.draws_batches:

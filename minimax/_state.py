@@ -71,9 +71,9 @@ def check_left(players: PyTree, given: PyTree, left: PyTree) -> None:
         if eqx.is_array_like(new) and new is not old and jnp.result_type(new) == variable.dtype:
             place = _tree.place("players", path)
             raise GameError(
-                f"the payoff leaves something new in {place}, which the solver moves: state is what "
-                "no solver moves. Freeze it, mm.freeze(player, where), or return these players as "
-                "they were given."
+                f"the payoff leaves something new in {place}, which the solver moves: state is "
+                "what no solver moves. Freeze it, mm.freeze(player, where), or return these "
+                "players as they were given."
             )
 
 

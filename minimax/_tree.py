@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from minimax._errors import GameError
-from minimax._kinds import Kind, kind_of
+from minimax._kinds import Kind, is_flax_state, kind_of
 
 _FEW = 4
 """Up to so many variables a reduction takes one by one."""
@@ -264,14 +264,16 @@ def _misfit(prefix: PyTree, tree: PyTree, name: str, is_leaf: Any) -> str:
             )
     for leaf in present:
         if not any(leaf[: len(path)] == path for path in given):
+            lengths = range(1, len(leaf) + 1)
+            known = max((n for n in lengths if any(p[:n] == leaf[:n] for p in given)), default=0)
             return (
-                f"{name} says nothing about {place('players', leaf)}: give every player an entry"
-                + (" (None leaves it free)." if name == "constraints" else ".")
+                f"{name} says nothing about {place('players', leaf[: known + 1])}: give every "
+                "player an entry" + (" (None leaves it free)." if name == "constraints" else ".")
             )
     return (
         f"{name} does not fit the players: it is a {type(prefix).__name__} or holds one, where the "
         f"players are or hold a {type(tree).__name__}. Give both the same containers, for example "
-        "the tuple of players (x, y) with the default roles."
+        + ("nnx.State({...})." if is_flax_state(tree) else "(x, y) with the default roles.")
     )
 
 

@@ -263,6 +263,27 @@ class TestRefusals:
         with pytest.raises(mm.GameError, match="data are sampled, and .* choose a solver with"):
             solve(solver=solver)
 
+    @pytest.mark.parametrize(
+        "wrapper", [mm.SemismoothNewton, mm.Restarted, mm.BestSoFar, mm.Anderson]
+    )
+    def test_solvers_that_compare_points(self, wrapper):
+        """Newton's method would solve the batch of the looks, and not the game."""
+        for solver in (wrapper(mm.ExtraGradient(0.1)), mm.Averaged(wrapper(mm.ExtraGradient(0.1)))):
+            with pytest.raises(mm.GameError, match="data are sampled, and .* take a solver that"):
+                solve(solver=solver)
+
+    @pytest.mark.parametrize(
+        ("sample", "message"),
+        [
+            (lambda: 0.0, r"sample of the Sampler raised TypeError.*takes a key and returns"),
+            (lambda key: None, r"sample of the Sampler returned None: expected a batch"),
+            (lambda key: float(jax.random.normal(key)), r"raised Concret.*jax\.numpy instead"),
+        ],
+    )
+    def test_samplers_that_draw_nothing(self, sample, message):
+        with pytest.raises(mm.GameError, match=message):
+            solve(data=mm.Sampler(sample))
+
     def test_a_sampler_without_a_key_and_a_key_without_a_sampler(self):
         with pytest.raises(mm.GameError, match=r"needs a key: give key=jax.random.key\(0\)"):
             solve(key=None)

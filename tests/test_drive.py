@@ -141,6 +141,15 @@ def test_inside_jit_a_long_run_is_one_call():
     assert_equal(constant().players, solve(tol=1e-8).players)
 
 
+def test_long_runs_bear_to_be_searched_for_nans():
+    """No call returns one, unless the game has it."""
+    with jax.debug_nans(True):
+        solution = solve(max_steps=100, record=20, time_limit=FOREVER)
+        assert solution.steps == 100
+        with pytest.raises(mm.GameError, match="FloatingPointError: invalid value"):
+            mm.solve(mm.Game(lambda p: jnp.log(-p[0]) * p[1]), (1.0, 1.0), time_limit=FOREVER)
+
+
 def test_arrays_of_the_user_are_left_alone():
     """The calls write where their carry is; what was given, and what an earlier solution holds, is
     copied first."""

@@ -126,8 +126,8 @@ def test_one_seed_is_other_noise_for_every_player():
     transformation = mm.per_player(
         optax.chain(noise, optax.sgd(1.0)), dict.fromkeys(nothing, "min")
     )
-    update, _ = transformation.update(nothing, transformation.init(nothing), nothing)
-    expected, _ = noise.update(np.zeros(3), noise.init(np.zeros(3)))
+    update: Any = transformation.update(nothing, transformation.init(nothing), nothing)[0]
+    expected: Any = noise.update(np.zeros(3), noise.init(np.zeros(3)))[0]
     assert_equal(update["x"], -expected)
     assert abs(np.corrcoef(np.stack(jax.tree.leaves(update)))[np.triu_indices(3, 1)]).max() < 0.999
 

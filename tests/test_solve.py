@@ -579,6 +579,12 @@ MISTAKES = {
         lambda: mm.solve(XY, {"x": 1j, "y": 1.0}, EG),
         r"players\['x'\] has dtype complex",
     ),
+    "complex array in a module": (
+        lambda: mm.solve(
+            XY, {"x": eqx.nn.Linear(1, 1, dtype=complex, key=jax.random.key(0)), "y": 1.0}, EG
+        ),
+        r"players\['x'\]\.weight has dtype complex.*two real arrays.*mm\.freeze",
+    ),
     "no players": (lambda: mm.solve(XY, {}, EG), r"players hold no floating-point array"),
     "players without numbers": (
         lambda: mm.solve(XY, {"x": None, "y": jnp.tanh}, EG),
@@ -618,7 +624,21 @@ MISTAKES = {
     ),
     "payoff takes no data": (
         lambda: mm.solve(XY, ones(), EG, data=jnp.ones(3)),
-        r"the payoff raised TypeError.*data f64\[3\]",
+        r"the payoff raised TypeError.*as its second\..*data f64\[3\]",
+    ),
+    "payoff of something long": (
+        lambda: mm.solve(game_with(lambda p: p["z"]), {"x": (1.0,) * 999, "y": 1.0}, EG),
+        r"the payoff raised KeyError: 'z' \(it was called with players .{290,300}\.\.\.\)$",
+    ),
+    "data is a function": (
+        lambda: mm.solve(game_with(lambda p, d: p["x"] * d), ones(), EG, data=lambda: iter([1.0])),
+        r"the payoff raised TypeError.*drawn by mm\.Sampler",
+    ),
+    "no role for a player of many arrays": (
+        lambda: mm.solve(
+            mm.Game(lambda p: 0.0, {"x": "min"}), {"x": 1.0, "y": {"a": {"b": 1.0}, "c": 2.0}}, EG
+        ),
+        r"roles says nothing about players\['y'\]: give",
     ),
     "payoff wants data": (
         lambda: mm.solve(game_with(lambda p, data: p["x"] * data), ones(), EG),

@@ -317,6 +317,9 @@ def test_counts_do_not_overflow():
     state = state._replace(components=jnp.int32(10**6), passes=jnp.int32(5))
     for steps, draws in ((10**9, 256_000), (10**9 + 1, 256_001), (10**9 - 1, 256_000)):
         assert Solver(0.1, 128).evaluations(jnp.int32(steps), state) == 5 + draws
+    for steps, draws in ((200_000, 4000), (1_999_999, 40_000), (999_940, 19_999)):
+        counted = Solver(0.1, 10_000).evaluations(jnp.int32(steps), state)
+        assert abs(int(counted) - 5 - draws) <= 1  # as single precision rounds
 
 
 # What is refused ----------------------------------------------------------------------------------

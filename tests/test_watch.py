@@ -179,6 +179,17 @@ def test_a_damaged_file_is_told(tmp_path, damage):
         _store.read(path)
 
 
+def test_a_damaged_checkpoint_may_be_removed(tmp_path):
+    mm.Checkpoint(tmp_path).path.write_bytes(b"hello")
+    with pytest.raises(mm.GameError, match="damaged. Remove it, and the run begins anew"):
+        solve(checkpoint=tmp_path)
+
+
+def test_a_folder_that_is_missing_is_told(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"No such file or directory: '\S*nowhere'$"):
+        solve(max_steps=1).save(tmp_path / "nowhere" / "run.npz")
+
+
 def test_a_file_that_does_not_fit_is_told(tmp_path):
     _store.write(tmp_path / "file", {"a": jnp.ones(3)}, {})
     stored = _store.read(tmp_path / "file")

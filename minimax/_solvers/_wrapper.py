@@ -28,6 +28,10 @@ class AbstractWrapper(AbstractSolver):
         return self.solver.chooses_step_size
 
     @property
+    def compares_points(self) -> bool:
+        return self.solver.compares_points
+
+    @property
     def draws_batches(self) -> bool:
         return self.solver.draws_batches
 

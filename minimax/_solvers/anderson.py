@@ -77,6 +77,10 @@ class Anderson(AbstractWrapper):
     def __check_init__(self) -> None:
         check_whole("memory", self.memory)
 
+    @property
+    def compares_points(self) -> bool:
+        return True
+
     def init(self, game: AbstractGame, players: PyTree, data: PyTree = None) -> AndersonState:
         level = residual(game, players, data)
         vector = ravel_pytree(_tree.variables(players))[0].astype(level.dtype)

@@ -65,6 +65,12 @@ class AbstractSolver(eqx.Module):
         return False
 
     @property
+    def compares_points(self) -> bool:
+        """Whether the method compares how good points of different steps are, or ends at one that
+        it found good: where data are sampled every step has another yardstick."""
+        return False
+
+    @property
     def draws_batches(self) -> bool:
         """Whether the method itself draws rows from data, all of which it must be given."""
         return False

@@ -64,6 +64,10 @@ class BestSoFar(AbstractWrapper):
     def __check_init__(self) -> None:
         check_whole("period", self.period)
 
+    @property
+    def compares_points(self) -> bool:
+        return True
+
     def init(self, game: AbstractGame, players: PyTree, data: PyTree = None) -> BestSoFarState:
         return BestSoFarState(
             self.solver.init(game, players, data),

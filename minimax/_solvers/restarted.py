@@ -74,6 +74,10 @@ class Restarted(AbstractWrapper):
         if is_known(self.decrease) and not float(self.decrease) > 0:
             raise GameError(f"decrease is {self.decrease}: expected a number > 0.")
 
+    @property
+    def compares_points(self) -> bool:
+        return True
+
     def init(self, game: AbstractGame, players: PyTree, data: PyTree = None) -> RestartedState:
         return RestartedState(
             self.solver.init(game, players, data),

@@ -164,6 +164,10 @@ class SemismoothNewton(AbstractWrapper):
     def __check_init__(self) -> None:
         check_whole("size", self.size)
 
+    @property
+    def compares_points(self) -> bool:
+        return True
+
     def init(
         self, game: AbstractGame, players: PyTree, data: PyTree = None
     ) -> SemismoothNewtonState:

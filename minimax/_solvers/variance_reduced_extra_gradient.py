@@ -149,9 +149,14 @@ class VarianceReducedExtraGradient(AbstractSolver):
 
     def evaluations(self, steps: Int[Array, ""], state: VarianceReducedState) -> Int[Array, ""]:
         """Passes over all data, and the draws of all steps as passes, rounded up together; step by
-        step they would be more than an integer holds."""
+        step they would be more than an integer holds, and where those of fewer than n are, too,
+        they are rounded as floating-point numbers."""
         n, drawn = state.components, 2 * self.batch_size
-        return state.passes + steps // n * drawn - (-(steps % n) * drawn // n)
+        rest = steps % n
+        fits = rest <= jnp.iinfo(rest.dtype).max // drawn
+        exact = -(-jnp.where(fits, rest, 0) * drawn // n)
+        share = jnp.ceil(rest / n * drawn).astype(rest.dtype)
+        return state.passes + steps // n * drawn + jnp.where(fits, exact, share)
 
     def stats(self, state: VarianceReducedState) -> dict[str, Array]:
         return {"snapshots": state.passes}
