@@ -65,7 +65,8 @@ def solve(
 
     A pure JAX function: it works under `jit` and `vmap`, where a member of a batch that diverges or
     turns non-finite leaves the others untouched. The whole run is one compiled program, which new
-    numbers in game, players, data, solver or `tol` do not recompile.
+    numbers in game, players, data, solver, `tol` or `max_steps` do not recompile. New functions do,
+    and an optimizer that optax makes is two: make it once.
 
     **Arguments:**
 

@@ -27,7 +27,8 @@ class ExtraGradient(AbstractOptimizedSolver):
     **Arguments:**
 
     - `optimizer`: a step size, a schedule or an optax transformation, for all players, per role or
-      per player. Schedules count steps: both halves of a step use the same step size.
+      per player. Schedules count steps: both halves of a step use the same step size. (Optimizers
+      that read a schedule by a counter of their own, as those of `optax.contrib` do, count both.)
     - `moments`: what the look ahead leaves in the optimizer's memory. "shared" (ExtraAdam as
       published): moments and their count advance in both halves. "discarded": they advance in the
       second half only. Without memory, as for a plain step size, both are the same.
