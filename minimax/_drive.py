@@ -17,9 +17,10 @@ from typing import NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Int
+import numpy as np
+from jaxtyping import ArrayLike
 
-from minimax import _loop, _tree
+from minimax import _loop
 from minimax._feed import Feed
 from minimax._interrupt import interruptible
 from minimax._solution import Status
@@ -73,8 +74,9 @@ def drive(
                     return outcome._replace(status=jnp.int32(Status.exhausted))
             if length < plan.check_every:
                 _keep(crew, Moment(problem.solver, outcome, plan, began - started))
-            step, most = _tree.as_array(first_step + until), _tree.as_array(plan.max_steps)
-            outcome = _advance((problem, step, most), outcome, length, plan.record)
+            step = np.asarray(first_step + until, outcome.first_step.dtype)
+            kept = problem, step, plan.inside().max_steps
+            outcome = _advance(kept, outcome, length, plan.record)
             if crew.feed is not None and until < plan.max_steps:  # while the device is at work
                 crew.feed.prepare(_next_call(plan, crew, first_step, until, looks)[0])
             outcome.status.block_until_ready()
@@ -134,7 +136,7 @@ def _watched(crew: Crew, moment: Moment) -> Status | None:
 
 @eqx.filter_jit(donate="all-except-first")
 def _advance(
-    kept: tuple[_loop.Problem, Int[Array, ""], Int[Array, ""]],
+    kept: tuple[_loop.Problem, ArrayLike, ArrayLike],
     outcome: _loop.Outcome,
     length: int,
     record: int | None,

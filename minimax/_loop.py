@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Int, PyTree
 
 from minimax import _tree
@@ -146,7 +147,7 @@ class Plan(NamedTuple):
 
     def inside(self) -> "Plan":
         """This plan as a program takes it."""
-        return self._replace(max_steps=_tree.as_array(self.max_steps))
+        return self._replace(max_steps=np.asarray(self.max_steps, jnp.result_type(int)))
 
 
 class Outcome(NamedTuple):
