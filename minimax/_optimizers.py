@@ -204,14 +204,12 @@ def _parts(optimizer: PyTree[Optimizer], roles: PyTree, players: PyTree) -> PyTr
         parts = [_Part(player, role, number[role]) for player, role in enumerate(sides)]
         return jax.tree.unflatten(tree, parts)
     _tree.broadcast_prefix(number, role_of, "optimizer")  # raises where it does not fit
-    whole = jax.tree.unflatten(tree, [_Part(i, role, 0) for i, role in enumerate(sides)])
-    refined = _tree.refined(whole, number)
-    numbers = jax.tree.leaves(_tree.refined(number, whole))
-    parts = [
-        dataclasses.replace(part, optimizer=number)
-        for part, number in zip(jax.tree.leaves(refined), numbers, strict=True)
-    ]
-    return jax.tree.unflatten(jax.tree.structure(refined), parts)
+    players_alone = jax.tree.unflatten(tree, [_Part(i, role, 0) for i, role in enumerate(sides)])
+    return jax.tree.map(
+        lambda part, number: dataclasses.replace(part, optimizer=number),
+        _tree.refined(players_alone, number),
+        _tree.refined(number, players_alone),
+    )
 
 
 def _on_part(
