@@ -167,8 +167,7 @@ def run(problem: Problem, start: Progress, plan: Plan) -> Outcome:
 
     **Returns:** the outcome whose `now` is the last look at which all was finite.
     """
-    size = sum(leaf.size for leaf in jax.tree.leaves(_arrays(start.players)))
-    loop = _Loop(problem, plan, looks_apart=size <= SMALL)
+    loop = _Loop(problem, plan, looks_apart=_are_small(start.players))
     outcome = begin(problem, start, plan.rows)
     if loop.looks_apart:
         outcome = loop.written(loop.look(outcome, start))
@@ -229,6 +228,21 @@ class _Loop(NamedTuple):
     def look(self, outcome: Outcome, progress: Progress) -> Outcome:
         """The outcome after a look at `progress`."""
         now = self.problem.look(progress)
+        if _are_small(progress.players):
+            # A branch is a computation of its own. Of small kernels alone, XLA runs it on one
+            # thread; beside the products of the look each would be handed from thread to thread.
+            evidence, status = _tree.cond(
+                progress.steps >= 0,  # always, which XLA does not know
+                lambda: self.judged(outcome, now),
+                lambda: (outcome.evidence, outcome.status),
+            )
+        else:
+            evidence, status = self.judged(outcome, now)
+        return outcome._replace(now=now, before=outcome.now, evidence=evidence, status=status)
+
+    def judged(self, outcome: Outcome, now: Sight) -> tuple[Evidence, Int[Array, ""]]:
+        """What is known after the look `now`, and the status that follows."""
+        progress = now.progress
         finite = jnp.isfinite(now.size) & jnp.isfinite(_tree.largest(now.value))
         evidence = outcome.evidence.after(self.problem.output(progress), now.residual, now.size)
         found = evidence.read()
@@ -249,12 +263,7 @@ class _Loop(NamedTuple):
             (told & found.is_cycle(), Status.cycling),
             (over, Status.max_steps),
         )
-        return outcome._replace(
-            now=now,
-            before=outcome.now,
-            evidence=evidence,
-            status=status,
-        )
+        return evidence, status
 
     def written(self, outcome: Outcome) -> Outcome:
         """The outcome with the last look in its trace, which ends there."""
@@ -299,6 +308,10 @@ def _first_that_holds(*cases: tuple[Array, Status]) -> Int[Array, ""]:
     for condition, code in reversed(cases):
         status = jnp.where(condition, jnp.int32(code), status)
     return status
+
+
+def _are_small(players: PyTree) -> bool:
+    return sum(leaf.size for leaf in jax.tree.leaves(_arrays(players))) <= SMALL
 
 
 def _largest(players: PyTree, reported: PyTree) -> Float[Array, ""]:
