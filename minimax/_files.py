@@ -5,6 +5,7 @@ import errno
 import os
 import pathlib
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from typing import IO
@@ -34,9 +35,10 @@ def replaced(path: str | os.PathLike) -> Iterator[IO[bytes]]:
 def beside(path: pathlib.Path) -> Iterator[pathlib.Path]:
     """A new file in the folder of `path`; gone in the end, unless it was renamed."""
     target = path.resolve()
-    if not target.parent.is_dir():  # said of the folder, and not of a file that nobody named
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(target.parent))
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=_PART)
+    folder = target.parent  # told of itself, and not of a file in it that nobody named
+    if not stat.S_ISDIR(folder.stat().st_mode):
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
+    handle, name = tempfile.mkstemp(dir=folder, prefix=f".{target.name}.", suffix=_PART)
     os.close(handle)
     part = pathlib.Path(name)
     try:
