@@ -11,10 +11,11 @@ from jaxtyping import PRNGKeyArray, PyTree
 from minimax import _tree
 from minimax._errors import GameError
 from minimax._frozen import unfreeze
-from minimax._game import AbstractGame, Variable
+from minimax._game import AbstractGame, Variable, traced_value
 from minimax._kinds import Kind, kind_of
 from minimax._players import as_players
 from minimax._sampler import Sampler
+from minimax._state import check_left
 
 
 def check_fits(game: AbstractGame, players: PyTree, data: PyTree = None) -> None:
@@ -109,7 +110,7 @@ def _misfit(variable: Variable, error: Exception, players: PyTree) -> GameError:
 
 def _check_payoff(game: AbstractGame, players: PyTree, data: PyTree) -> None:
     try:
-        value = eqx.filter_eval_shape(game.value, players, data)
+        value, has_said_so = eqx.filter_eval_shape(traced_value, game, players, data)
     except GameError:
         raise
     except Exception as error:
@@ -125,6 +126,8 @@ def _check_payoff(game: AbstractGame, players: PyTree, data: PyTree) -> None:
             f"{error} A payoff returns one scalar, or one for each player, and nothing beside: for "
             "state that it updates see mm.WithState."
         ) from error
+    if has_said_so:
+        check_left(lambda players: game.evaluated(players, data)[0], players)
     roles = jax.tree.leaves(game.roles)
     if len(roles) > 1 and len(set(roles)) == 1 and len(jax.tree.leaves(value)) == 1:
         warnings.warn(

@@ -1,5 +1,6 @@
 """The one exception this library raises for what a user can mend."""
 
+import numbers
 from typing import Any
 
 import jax.core
@@ -22,5 +23,5 @@ def is_known(*values: Any) -> bool:
 
 def check_whole(name: str, number: Any, least: int = 1) -> None:
     """Raises `GameError` where a number is not whole, or less than `least`."""
-    if isinstance(number, bool) or not isinstance(number, int) or number < least:
+    if isinstance(number, bool) or not isinstance(number, numbers.Integral) or number < least:
         raise GameError(f"{name} is {number!r}: expected a whole number >= {least}.")

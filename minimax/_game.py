@@ -22,7 +22,7 @@ from minimax._errors import GameError, is_known
 from minimax._frozen import unfreeze
 from minimax._players import as_players
 from minimax._roles import role_of_each, sign_of_each
-from minimax._state import WithState, check_left, has_state, taken_over
+from minimax._state import WithState, has_state, taken_over
 
 
 class Variable(NamedTuple):
@@ -223,9 +223,9 @@ class AbstractGame(eqx.Module):
         variables = _tree.variables(as_players(players))
         role_of_each(self.roles, variables)  # raises where roles do not fit
         below = jax.tree.structure(self.roles).flatten_up_to(variables)
-        if not any(isinstance(each, (dict, list, tuple)) for each in below):
+        if jax.tree_util.all_leaves(below):
             return self.roles  # without a look at the payoff
-        payoffs = eqx.filter_eval_shape(_traced_value, self, players, data)
+        payoffs, _ = eqx.filter_eval_shape(traced_value, self, players, data)
         _tree.broadcast_prefix(payoffs, variables, "payoff")
         return _tree.refined(self.roles, payoffs)
 
@@ -245,11 +245,7 @@ class AbstractGame(eqx.Module):
 
         **Raises:** `GameError` where the payoff is not a scalar, or one scalar per player.
         """
-        payoffs = self._evaluated(players, data).payoff
-        leaves = jax.tree_util.tree_leaves_with_path(payoffs)
-        if not leaves:
-            raise GameError(f"payoff returned {payoffs!r}: expected a scalar. Is a return missing?")
-        return jax.tree_util.tree_map_with_path(_as_scalar, payoffs)
+        return as_scalars(self.evaluated(players, data)[0].payoff)
 
     def carry(self, players: PyTree, after: PyTree, data: PyTree = None) -> PyTree:
         """`after` with the state that the payoff leaves at `players`: what no solver moves, such as
@@ -268,16 +264,16 @@ class AbstractGame(eqx.Module):
         """
         if not has_state(players):
             return after
-        return taken_over(players, self._evaluated(players, data).players, after)
+        return taken_over(players, self.evaluated(players, data)[0].players, after)
 
-    def _evaluated(self, players: PyTree, data: PyTree) -> WithState:
-        """The one call of `payoff`, with what it leaves in the players."""
+    def evaluated(self, players: PyTree, data: PyTree = None) -> tuple[WithState, bool]:
+        """The one call of `payoff`: with what it leaves in the players, and whether it said so by
+        `WithState`."""
         own = unfreeze(players)  # made anew: a payoff may change the modules that it is given
         payoffs = self.payoff(own) if data is None else self.payoff(own, data)
-        if not isinstance(payoffs, WithState):
-            return WithState(payoffs, own)
-        check_left(players, own, payoffs.players)
-        return payoffs
+        if isinstance(payoffs, WithState):
+            return payoffs, True
+        return WithState(payoffs, own), False
 
 
 @final
@@ -331,9 +327,18 @@ def _traced_gradient(game: AbstractGame, players: PyTree, data: PyTree) -> PyTre
     return game._gradient(players, data)
 
 
-@eqx.filter_jit
-def _traced_value(game: AbstractGame, players: PyTree, data: PyTree) -> PyTree:
-    return game.value(players, data)
+@eqx.filter_jit  # traced once, though asked for in several places
+def traced_value(game: AbstractGame, players: PyTree, data: PyTree) -> tuple[PyTree, bool]:
+    """The payoff as scalars, and whether it said what it leaves in the players."""
+    evaluated, has_said_so = game.evaluated(players, data)
+    return as_scalars(evaluated.payoff), has_said_so
+
+
+def as_scalars(payoffs: PyTree) -> PyTree:
+    """What a payoff returned as JAX scalars. Raises `GameError` where it is something else."""
+    if not jax.tree.leaves(payoffs):
+        raise GameError(f"payoff returned {payoffs!r}: expected a scalar. Is a return missing?")
+    return jax.tree_util.tree_map_with_path(_as_scalar, payoffs)
 
 
 def _as_scalar(path: tuple[Any, ...], payoff: Any) -> jax.Array:

@@ -201,6 +201,12 @@ def _parts(optimizer: PyTree[Optimizer], roles: PyTree, players: PyTree) -> PyTr
     if isinstance(number, dict) and number.keys() <= {"min", "max"}:
         for role in set(jax.tree.leaves(role_of)) - number.keys():
             raise GameError(f'optimizer says nothing about the role "{role}": give it an entry.')
+        for role, several in number.items():
+            if not isinstance(several, int):
+                raise GameError(
+                    f"optimizer[{role!r}] holds several: expected one optimizer for a role. For "
+                    "parts of players give it the places of the players, such as {'x': {...}}."
+                )
         parts = [_Part(player, role, number[role]) for player, role in enumerate(sides)]
         return jax.tree.unflatten(tree, parts)
     _tree.broadcast_prefix(number, role_of, "optimizer")  # raises where it does not fit
@@ -227,10 +233,8 @@ def _on_part(
         return parts.flatten_up_to(tree)[index]
 
     def init(params: PyTree) -> optax.OptState:
-        return jax.tree.map(
-            lambda leaf: jax.random.fold_in(leaf, index) if index and _tree.is_key(leaf) else leaf,
-            transformation.init(own(params)),
-        )
+        state = transformation.init(own(params))
+        return jax.tree.map(lambda leaf: _folded(leaf, index), state) if index else state
 
     def update(
         updates: PyTree, state: optax.OptState, params: PyTree | None = None, **extra_args: Any
@@ -249,6 +253,13 @@ def _on_part(
         return whole(part), state
 
     return optax.GradientTransformationExtraArgs(init, update)
+
+
+def _folded(leaf: Any, index: int) -> Any:
+    """Other random keys, where a leaf is some."""
+    if not _tree.is_key(leaf):
+        return leaf
+    return jax.vmap(jax.random.fold_in, (0, None))(leaf.ravel(), index).reshape(leaf.shape)
 
 
 def as_single_optimizer(leaf: Any, path: tuple[Any, ...] = ()) -> Any:

@@ -3,6 +3,7 @@
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
@@ -73,7 +74,8 @@ def _check_real(players: PyTree) -> None:
     """Complex arrays in modules would stand still, where others of their kind are moved."""
     nodes = jax.tree_util.tree_leaves_with_path(players, is_leaf=_is_fixed)
     for path, node in nodes:
-        if not _is_fixed(node) and np.iscomplexobj(node):
+        is_array = isinstance(node, (jax.Array, np.ndarray, np.generic))
+        if is_array and jnp.issubdtype(node.dtype, jnp.complexfloating):
             raise GameError(
                 f"{_tree.place('players', path)} has dtype {node.dtype}: a player's variables must "
                 "be real floating-point numbers. Make it of two real arrays, or let it be: "

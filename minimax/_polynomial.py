@@ -14,6 +14,8 @@ import jax.extend.core
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
+from minimax._calls import CALLS, program_called
+
 Degree = tuple[float, ...]
 """Upper bounds of the degree of a value in each of several groups of variables."""
 
@@ -48,15 +50,6 @@ _CHOICES = {
     "scatter": slice(0, 3, 2),
     "scatter-add": slice(0, 3, 2),
     "select_n": slice(1, None),
-}
-# They run another program, held under this name.
-_CALLS = {
-    "jit": "jaxpr",
-    "pjit": "jaxpr",
-    "closed_call": "call_jaxpr",
-    "core_call": "call_jaxpr",
-    "checkpoint": "jaxpr",
-    "remat2": "jaxpr",
 }
 
 
@@ -94,9 +87,9 @@ def _results(equation: Any, operands: list[Degree]) -> list[Degree]:
         entries = _most([degree for i, degree in enumerate(operands) if i in chosen])
         where = [_unless_constant(degree) for i, degree in enumerate(operands) if i not in chosen]
         return [_sum([entries, *where])]
-    if name in _CALLS:
-        inner = parameters[_CALLS[name]]
-        return _outputs(getattr(inner, "jaxpr", inner), operands)
+    if name in CALLS:
+        inner, _ = program_called(equation)
+        return _outputs(inner, operands)
     return [_unless_constant(_most(operands))] * count
 
 

@@ -24,6 +24,9 @@ import jax.numpy as jnp
 from jax.extend.core import Literal
 from jaxtyping import Array
 
+from minimax._calls import ALL_CALLS, program_called
+from minimax._largest import largest_entry
+
 _ULPS = 8
 """How many units in the last place an elementary function may be off; exponentials and powers more,
 and those that are known to be off by more are not known here."""
@@ -100,11 +103,8 @@ def _doubted(result: Any, pairs: Sequence[Pair]) -> Pair:
 
 def _apply(equation: Any, pairs: list[Pair], unknown: set[str]) -> list[Pair]:
     name, params = equation.primitive.name, equation.params
-    for key in ("jaxpr", "call_jaxpr"):
-        if name in _CALLS and key in params:
-            inner = params[key]
-            consts = getattr(inner, "consts", ())
-            return _run(getattr(inner, "jaxpr", inner), consts, pairs, unknown)
+    if name in ALL_CALLS:
+        return _run(*program_called(equation), pairs, unknown)
     values = [value for value, _ in pairs]
     bind = functools.partial(equation.primitive.bind, **equation.params)
     results = bind(*values)
@@ -183,7 +183,7 @@ def _largest(bind: Any, value: Array, pairs: list[Pair], params: Any) -> Array:
 
 
 def _largest_along(bind: Any, value: Array, pairs: list[Pair], params: Any) -> Array:
-    return jnp.max(pairs[0][1], axis=params["axes"], initial=0)
+    return largest_entry(pairs[0][1], axis=params["axes"], initial=0)
 
 
 def _adds(bind: Any, value: Array, pairs: list[Pair], params: Any) -> Array:
@@ -318,7 +318,6 @@ _OF_MOVES = set(
     "reshape transpose broadcast_in_dim squeeze slice concatenate rev pad copy copy_p "
     "gather dynamic_slice dynamic_update_slice".split()
 )
-_CALLS = {"jit", "pjit", "closed_call", "custom_jvp_call", "custom_vjp_call", "remat", "checkpoint"}
 _MOVES_MANY = {"split"}
 _WITHOUT_ERROR = {"iota", "random_bits", "random_seed", "random_wrap", "random_unwrap"}
 _RULES: dict[str, Callable[..., Array]] = {

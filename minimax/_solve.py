@@ -65,8 +65,9 @@ def solve(
 
     A pure JAX function: it works under `jit` and `vmap`, where a member of a batch that diverges or
     turns non-finite leaves the others untouched. The whole run is one compiled program, which new
-    numbers in game, players, data, solver, `tol` or `max_steps` do not recompile. New functions do,
-    and an optimizer that optax makes is two: make it once.
+    numbers in game, players, data, solver or `tol` do not recompile, nor another `max_steps` of the
+    same remainder by `check_every`, where nothing is recorded. New functions do, and an optimizer
+    that optax makes is two: make it once.
 
     **Arguments:**
 
@@ -129,6 +130,8 @@ def solve(
     """
     began = time.perf_counter()
     _check_options(solver, metric, tol, max_steps, record, check_every, time_limit)
+    max_steps, check_every = int(max_steps), int(check_every)
+    record = None if record is None else int(record)
     if isinstance(players, Solution):
         raise GameError("players are a Solution: expected its players, solution.players.")
     source, feed = _source_of(data, key, solver)

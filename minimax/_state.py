@@ -1,5 +1,6 @@
 """What a forward pass leaves behind: statistics of a batch normalisation, counters, random keys."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
 from minimax import _tree
+from minimax._computed import computed
 from minimax._errors import GameError
 from minimax._frozen import unfreeze
 
@@ -28,7 +30,7 @@ class WithState(NamedTuple):
     - `payoff`: a scalar, or one scalar per player.
     - `players`: structured like the players that the payoff was given.
 
-    **Raises:** `GameError`, where the payoff is evaluated, for something new in what solvers move.
+    **Raises:** `GameError`, from `solve`, for something new in what solvers move.
 
     ```python
     >>> import jax
@@ -60,20 +62,25 @@ def places(players: PyTree) -> list[tuple[Any, ...]]:
     return [path for path, _ in jax.tree_util.tree_leaves_with_path(unfreeze(players))]
 
 
-def check_left(players: PyTree, given: PyTree, left: PyTree) -> None:
-    """Raises `GameError` where a payoff that was `given` players has `left` something new where
-    solvers move them, since nobody would take it. What has another dtype was cast to compute with.
-    """
-    before = dict(jax.tree_util.tree_leaves_with_path(given))
-    after = dict(jax.tree_util.tree_leaves_with_path(left))
-    for path, variable in jax.tree_util.tree_leaves_with_path(_tree.variables(players)):
-        old, new = before[path], after.get(path)
-        if eqx.is_array_like(new) and new is not old and jnp.result_type(new) == variable.dtype:
-            place = _tree.place("players", path)
+def check_left(payoff: Callable[[PyTree], WithState], players: PyTree) -> None:
+    """Raises `GameError` where a payoff leaves something new in what solvers move, since nobody
+    would take it. `payoff` takes players like `players`, among them modules that it may change."""
+    variables, rest = _tree.partition(players)
+    places: list[tuple[Any, ...]] = []
+
+    def left(variables: PyTree) -> list[Array]:
+        after = payoff(eqx.combine(variables, rest)).players
+        by_place = dict(jax.tree_util.tree_leaves_with_path(after))
+        moved = [path for path, _ in jax.tree_util.tree_leaves_with_path(variables)]
+        places[:] = [path for path in moved if eqx.is_array(by_place.get(path))]
+        return [by_place[path] for path in places]
+
+    for is_new, path in zip(computed(left, variables), places, strict=True):
+        if is_new:
             raise GameError(
-                f"the payoff leaves something new in {place}, which the solver moves: state is "
-                "what no solver moves. Freeze it, mm.freeze(player, where), or return these "
-                "players as they were given."
+                f"the payoff leaves something new in {_tree.place('players', path)}, which the "
+                "solver moves: state is what no solver moves. Freeze it, mm.freeze(player, where), "
+                "or return these players as they were given."
             )
 
 

@@ -19,6 +19,7 @@ from jaxtyping import Array, Float, PyTree
 
 from minimax._errors import GameError
 from minimax._kinds import Kind, is_flax_state, kind_of
+from minimax._largest import largest_entry
 
 _FEW = 4
 """Up to so many variables a reduction takes one by one."""
@@ -190,8 +191,9 @@ def scaled_norm(tree: PyTree) -> Float[Array, ""]:
 
 
 def largest(tree: PyTree) -> Float[Array, ""]:
-    """The largest magnitude of any entry, in single precision or better; NaN where there is one."""
-    entries = [jnp.max(jnp.abs(part), initial=0) for part in parts(tree)]
+    """The largest magnitude of any entry, in single precision or better; infinite where there is a
+    NaN."""
+    entries = [largest_entry(jnp.abs(part), initial=0) for part in parts(tree)]
     return functools.reduce(jnp.maximum, entries) if entries else jnp.asarray(0.0)
 
 

@@ -540,6 +540,10 @@ def test_l_bfgs_behind_another_transformation_is_refused():
     game = game_of(WEAK)
     chained = optax.chain(optax.clip_by_global_norm(1.0), LBFGS)
     assert "first in the chain" in refused(game, {"x": chained, "y": 0.1}, zeros())
+    flat = optax.flatten(LBFGS)
+    pair = mm.Game(lambda p: p["x"][0] ** 2 + p["x"][1] ** 2 - p["y"] ** 2, ROLES)
+    parts = {"x": (jnp.ones(()), jnp.ones(())), "y": jnp.ones(())}
+    assert "arrays of another shape" in refused(pair, {"x": flat, "y": 0.1}, parts)
     behind = optax.chain(LBFGS, optax.clip_by_global_norm(1.0))
     solver = mm.BestResponse({"x": behind, "y": 0.1})
     solver.check(game, zeros())

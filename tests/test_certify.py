@@ -352,6 +352,21 @@ def test_it_takes_networks_and_the_players_of_a_solution():
     assert found.kind == "interval" and found.upper <= 1e-4
 
 
+def test_a_program_inside_a_program_is_looked_into():
+    """What `jit` and `checkpoint` hold rounds as it does without them."""
+
+    def payoff(p):
+        return p["x"] @ p["y"] + jnp.sum(jax.nn.softplus(p["x"]))
+
+    point = {"x": jnp.array([0.2, 0.8]), "y": jnp.array([0.6, 0.4])}
+    plain, inside, kept = (
+        mm.certify(mm.Game(f, {"x": "min", "y": "max"}, mm.Simplex()), point)
+        for f in (payoff, jax.jit(payoff), jax.checkpoint(payoff))
+    )
+    assert plain.kind == "interval" and plain.message == inside.message == kept.message
+    assert plain.rounding == inside.rounding == kept.rounding
+
+
 def bound_on_rounding(function, *arrays, errors=None):
     """What `function` gives, and how far that may be from the truth."""
     none = [jnp.zeros(x.shape) for x in arrays]

@@ -493,6 +493,59 @@ def test_state_that_nobody_froze_is_told():
     assert mm.unfreeze(solution.players["x"])["mean"] == 7
 
 
+def counting(p):
+    x, count = p["x"]
+    return mm.WithState(x * p["y"], {**p, "x": (x, count + 1)})
+
+
+def popping(p):
+    x, count = p.pop("x")
+    y = p.pop("y")
+    return mm.WithState(x * y, {"x": (x, count + 1), "y": y})
+
+
+def rounding(p):
+    """Computes in half precision, and casts back what it was given."""
+    half = {"x": (p["x"][0].astype("bfloat16"), p["x"][1]), "y": p["y"].astype("bfloat16")}
+    payoff, left = counting(half)
+    return mm.WithState(
+        payoff.astype("float32"), jax.tree.map(lambda a, b: a.astype(b.dtype), left, p)
+    )
+
+
+@pytest.mark.parametrize(
+    "payoff",
+    [
+        counting,
+        jax.jit(counting),
+        eqx.filter_jit(counting),
+        jax.checkpoint(counting),
+        popping,
+        rounding,
+        lambda p: mm.WithState(counting(p).payoff, jax.lax.stop_gradient(counting(p).players)),
+    ],
+)
+def test_what_is_passed_on_counts_as_given(payoff):
+    start = {"x": (np.float32(1.0), mm.freeze(np.int32(0))), "y": np.float32(1.0)}
+    solution = mm.solve(
+        mm.Game(payoff, {"x": "min", "y": "max"}), start, mm.ExtraGradient(0.1), max_steps=7
+    )
+    assert mm.unfreeze(solution.players["x"])[1] == 7
+
+
+def in_place(p):
+    left = counting(p)
+    p["x"] = (2 * p["x"][0], left.players["x"][1])
+    return mm.WithState(left.payoff, p)
+
+
+@pytest.mark.parametrize("payoff", [in_place, jax.jit(in_place), jax.checkpoint(in_place)])
+def test_what_is_computed_anew_is_told(payoff):
+    start = {"x": (1.0, mm.freeze(np.int32(0))), "y": 1.0}
+    with pytest.raises(mm.GameError, match=r"something new in players\['x'\]\[0\]"):
+        mm.solve(mm.Game(payoff, {"x": "min", "y": "max"}), start, mm.ExtraGradient(0.1))
+
+
 def test_a_payoff_may_cast_what_it_computes_with():
     def payoff(p):
         x = p["x"].astype("float16")

@@ -132,6 +132,21 @@ def test_one_seed_is_other_noise_for_every_player():
     assert abs(np.corrcoef(np.stack(jax.tree.leaves(update)))[np.triu_indices(3, 1)]).max() < 0.999
 
 
+def test_keys_of_an_optimizer_may_be_several():
+    """One for each of several arrays, say: each is told apart from that of another player."""
+
+    def init(params):
+        return jax.random.split(jax.random.key(0), 3)
+
+    keys = mm.per_player(
+        optax.GradientTransformation(init, lambda updates, state, params=None: (updates, state)),
+        dict.fromkeys("xyz", "min"),
+    ).init(dict.fromkeys("xyz", jnp.ones(())))
+    numbers = [jax.random.key_data(leaf) for leaf in jax.tree.leaves(keys)]
+    assert_equal(numbers[0], jax.random.key_data(init(None)))
+    assert len({tuple(key) for each in numbers for key in np.asarray(each)}) == 9
+
+
 # One role for several players ---------------------------------------------------------------------
 
 
@@ -193,16 +208,39 @@ def test_measures_tell_players_of_one_role_apart():
 
 
 def test_a_role_for_one_payoff_stays_as_it_is():
-    """A player of many arrays is one player, and its payoff is not looked at to tell so."""
-
-    def unseen(players):
-        raise AssertionError
-
+    """A player of many arrays is one player."""
     players = {"x": {"w": np.ones(2), "b": np.ones(1)}, "y": np.ones(2)}
     game = mm.Game(lambda p: jnp.sum(p["x"]["w"]) * jnp.sum(p["y"]), ROLES)
     assert game.roles_of(players) == ROLES
     model = eqx.nn.Linear(2, 2, key=jax.random.key(0))
-    assert mm.Game(unseen, ROLES).roles_of({"x": model, "y": np.ones(2)}) == ROLES
+    game = mm.Game(lambda p: jnp.sum(p["x"](p["y"])), ROLES)
+    assert game.roles_of({"x": model, "y": np.ones(2)}) == ROLES
+
+
+class Firms(eqx.Module):
+    a: jax.Array
+    b: jax.Array
+
+
+@pytest.mark.parametrize(
+    "solver",
+    [
+        mm.AlternatingGradientDescentAscent(0.1),
+        mm.CompetitiveGradientDescent(0.1),
+        mm.GradientDescentAscent(optax.chain(optax.clip_by_global_norm(1.0), optax.sgd(0.1))),
+    ],
+    ids=lambda solver: type(solver).__name__,
+)
+def test_modules_hold_several_players_as_dicts_do(solver):
+    def profits(a, b):
+        return a * (9 - a - b), b * (8 - a - b)
+
+    modules = mm.Game(lambda q: Firms(*profits(q.a, q.b)), roles="max")
+    dicts = mm.Game(lambda q: dict(zip("ab", profits(q["a"], q["b"]), strict=True)), roles="max")
+    zero = jnp.zeros(())
+    in_module = iterates(modules, Firms(zero, zero), solver, 4)
+    in_dict = iterates(dicts, {"a": zero, "b": zero}, solver, 4)
+    assert_equal([in_module.a, in_module.b], [in_dict["a"], in_dict["b"]])
 
 
 def test_as_many_roles_as_players():

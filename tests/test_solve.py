@@ -137,6 +137,19 @@ def test_nonfinite_players_are_not_worked_on():
         assert (solution.status, solution.steps) == (mm.Status.nonfinite, 0)
 
 
+def test_one_nan_among_thousands_is_seen():
+    """XLA's reductions forget some, on CPUs; neither payoff nor gradient shows it here."""
+    mask = jnp.arange(5000) != 3
+
+    def payoff(p):
+        x, y = jnp.where(mask, p["x"], 0), p["y"]
+        return x @ (x + y) - y @ y
+
+    start = {"x": jnp.ones(5000).at[3].set(jnp.nan), "y": jnp.ones(5000)}
+    solution = mm.solve(mm.Game(payoff, ROLES), start, mm.ExtraGradient(0.1))
+    assert (solution.status, solution.steps) == (mm.Status.nonfinite, 0)
+
+
 def test_a_nonfinite_gradient_at_the_start_is_no_convergence():
     """√x at 0 has an infinite slope; the players are fine, the step is not."""
     game = mm.Game(lambda p: jnp.sqrt(jnp.abs(p["x"])) * p["y"], ROLES)
@@ -677,6 +690,10 @@ MISTAKES = {
     "negative steps": (
         lambda: mm.solve(XY, ones(), EG, max_steps=-1),
         r"max_steps is -1: expected a whole number >= 0",
+    ),
+    "one optimizer for a role": (
+        lambda: mm.solve(XY, ones(), mm.ExtraGradient({"min": {"x": 0.1, "y": 0.1}, "max": 0.1})),
+        r"optimizer\['min'\] holds several: expected one",
     ),
     "half a step": (
         lambda: mm.solve(XY, ones(), EG, max_steps=1e4),

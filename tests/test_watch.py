@@ -386,11 +386,18 @@ def test_what_is_hidden_in_a_function_makes_another_run(tmp_path):
     other_table = table.copy()
     other_table[7, 7] = 9.0
 
-    def run(payoff=lambda p: (p[0] - 1) ** 2 - p[1] ** 2, rate=0.1, table=table, constant=1.0):
+    def run(
+        payoff=lambda p: (p[0] - 1) ** 2 - p[1] ** 2,
+        rate=0.1,
+        table=table,
+        constant=1.0,
+        start=0.1,
+    ):
         def whole(p):
             return payoff(p) + constant * p[0] + jnp.sum(table @ (p[0] * jnp.ones(40)))
 
-        solver = mm.GradientDescentAscent(optax.adam(rate))
+        scale = optax.scale_by_rss(initial_accumulator_value=start)  # only in its first state
+        solver = mm.GradientDescentAscent(optax.chain(scale, optax.adam(rate)))
         return mm.solve(
             mm.Game(whole), (0.0, 0.0), solver, checkpoint=tmp_path, max_steps=50, tol=0.0
         )
@@ -402,6 +409,7 @@ def test_what_is_hidden_in_a_function_makes_another_run(tmp_path):
         {"rate": 0.2},
         {"table": other_table},
         {"constant": 2.0},
+        {"start": 0.2},
     ]
     for other in others:
         with pytest.raises(mm.GameError, match="is a checkpoint of another run"):

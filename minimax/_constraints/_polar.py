@@ -6,12 +6,15 @@ from jaxtyping import Array, Float
 
 
 def polar(x: Float[Array, "*batch n"]) -> tuple[Array, Array]:
-    """‖x‖ and x/‖x‖ (0 at 0, with finite derivatives there); no square over- or underflows."""
+    """‖x‖ and x/‖x‖ (0 at 0, with finite derivatives there; NaN where there is one).
+
+    No square over- or underflows.
+    """
     scale = magnitude(x)
     scaled = x / scale
     squares = jnp.sum(scaled**2, axis=-1, keepdims=True)
-    length = jnp.sqrt(jnp.where(squares > 0, squares, 1))
-    return scale * length * (squares > 0), scaled / length
+    length = jnp.sqrt(jnp.where(squares != 0, squares, 1))
+    return scale * length * (squares != 0), scaled / length
 
 
 def magnitude(x: Float[Array, "*batch n"]) -> Float[Array, "*batch 1"]:

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 from minimax._constraints._clip import at_least, at_most
 from minimax._constraints._radius import near, zero_if_near
 from minimax._errors import GameError
+from minimax._largest import largest_entry
 
 
 def project_on_simplex(
@@ -24,7 +25,7 @@ def project_on_simplex(
     # that the largest entry is always kept however large the entries are.
     x = point.astype(jnp.promote_types(point.dtype, jnp.float32))  # half precision cannot count
     total = total.astype(x.dtype)
-    largest = jnp.max(jax.lax.stop_gradient(x), axis=-1, keepdims=True)
+    largest = largest_entry(jax.lax.stop_gradient(x), axis=-1, keepdims=True)
     x = x - largest
     # The largest entry is 0 here and gets at most the total, so nothing at or below minus that
     # gets anything.
@@ -64,7 +65,7 @@ def back_to_simplex(
     s = s - jnp.min(jax.lax.stop_gradient(s), axis=-1, keepdims=True)
     still_x, still_s = jax.lax.stop_gradient((x, s))
     moved = still_x - still_s
-    largest = jnp.max(moved, axis=-1, keepdims=True)
+    largest = largest_entry(moved, axis=-1, keepdims=True)
     # What the largest entry exceeds by more than the total gets nothing; twice, for rounding.
     start = moved > largest - 2 * total
 
@@ -92,13 +93,15 @@ def project_on_tangent_cone_of_simplex(
 ) -> Float[Array, "*batch n"]:
     r"""The projection on $\{d : \sum_i d_i = 0,\ d_i \ge 0 \text{ where active}\}$."""
     v = direction.astype(jnp.promote_types(direction.dtype, jnp.float32))
-    v = v - jnp.max(jax.lax.stop_gradient(v), axis=-1, keepdims=True)
+    largest = largest_entry(jax.lax.stop_gradient(v), axis=-1, keepdims=True)
+    v = v - largest
     nothing = jnp.zeros((), v.dtype)
     still = jax.lax.stop_gradient(v)
     kept = _support(
         jnp.ones_like(active), lambda kept: ~active | (still > _threshold(still, kept, nothing))
     )
-    return jnp.where(kept, v - _threshold(v, kept, nothing), 0).astype(direction.dtype)
+    along = jnp.where(kept, v - _threshold(v, kept, nothing), 0)
+    return jnp.where(jnp.isfinite(largest), along, jnp.nan).astype(direction.dtype)
 
 
 def _support(start: Array, is_above: Callable[[Array], Array]) -> Array:

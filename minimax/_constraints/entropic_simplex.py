@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
 from minimax._constraints._axis import along
+from minimax._constraints._clip import at_least
 from minimax._constraints.base import AbstractCompactSet
 from minimax._constraints.simplex import Simplex
 
@@ -109,7 +110,7 @@ def _multiply_weights(
     # The least number is that of the point's dtype: what a half-precision entry cannot hold, it
     # would lose again after every step. The sum needs more digits than half precision has.
     wide = jnp.promote_types(point.dtype, jnp.float32)
-    weights = jnp.maximum(point, jnp.finfo(point.dtype).tiny).astype(wide)
+    weights = at_least(point, jnp.finfo(point.dtype).tiny).astype(wide)
     # Losses from the least of them up: their common part would cost digits and may overflow.
     losses = direction.astype(wide)
     losses = losses - jnp.min(jax.lax.stop_gradient(losses), axis=-1, keepdims=True)

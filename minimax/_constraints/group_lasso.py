@@ -51,7 +51,7 @@ class GroupLasso(AbstractRegularizer):
 
         def shorten(x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
             norm, _ = polar(x)  # may overflow where x does not
-            stays = norm > threshold
+            stays = ~(norm <= threshold)  # NaN stays, too
             return jnp.where(stays, x * (1 - threshold / jnp.where(stays, norm, 1)), 0)
 
         return along(self.axis, shorten, point)
@@ -66,7 +66,7 @@ class GroupLasso(AbstractRegularizer):
 
         def back(x: Float[Array, "*batch n"], s: Float[Array, "*batch n"]) -> Array:
             norm, unit = polar(x - s)
-            return jnp.where(norm > threshold, s + threshold * unit, x)
+            return jnp.where(norm <= threshold, x, s + threshold * unit)
 
         return along(self.axis, back, point, like(step_size, point) * direction)
 

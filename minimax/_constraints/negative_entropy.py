@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
 from minimax._constraints._axis import along
+from minimax._constraints._clip import at_least
 from minimax._constraints._weight import as_temperature, like
 from minimax._constraints.base import AbstractRegularizer
 from minimax._constraints.entropic_simplex import EntropicSimplex
@@ -104,7 +105,7 @@ class NegativeEntropy(AbstractRegularizer):
         # terms x log(x/q) - x + q that are not negative and know no offset of d.
         def divergence(x: Float[Array, "*batch n"], d: Float[Array, "*batch n"]) -> Array:
             log_q = jax.nn.log_softmax(-d / like(self.weight, x), axis=-1)
-            return jnp.maximum(x * (_log(x) - log_q) - x + jnp.exp(log_q), 0)
+            return at_least(x * (_log(x) - log_q) - x + jnp.exp(log_q), 0)
 
         return like(self.weight, point) * jnp.sum(along(self.axis, divergence, point, direction))
 
@@ -117,7 +118,7 @@ def example() -> NegativeEntropy:
 def _log(x: Array) -> Array:
     """The logarithm, as if zero were the least normal number: so a multiplicative step leaves a
     face again, unless it leads to where softmax, that is the solution itself, underflows."""
-    return jnp.log(jnp.maximum(x, jnp.finfo(x.dtype).tiny))
+    return jnp.log(at_least(x, jnp.finfo(x.dtype).tiny))
 
 
 def _negative_entropies(x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
@@ -168,7 +169,7 @@ _MOST_STEPS = 100
 
 def _entries(r: Array, a: Array) -> Array:
     """The u with u + a log u = r: by v = log(u/a), v + exp v = r/a - log a."""
-    z = jnp.maximum(r / a - jnp.log(a), -1e4)  # below, u underflows anyway
+    z = at_least(r / a - jnp.log(a), -1e4)  # below, u underflows anyway
     v = _log_omega(z)
     return a * jnp.where(z > 1, z - v, jnp.exp(v))
 

@@ -351,6 +351,13 @@ def _check_searching(own: list[Variable], state: Any, is_linear: bool, samples: 
             f"{name} has an optimizer with L-BFGS behind another transformation, so that what it "
             "remembers are not gradients of the payoff: put optax.lbfgs() first in the chain."
         )
+    shapes = [each.value.shape for each in own]
+    if any(shapes != [leaf.shape for leaf in jax.tree.leaves(m.params)] for _, m in memories):
+        raise GameError(
+            f"{name} has an optimizer with L-BFGS inside of another transformation, such as "
+            "optax.flatten, that gives it arrays of another shape, of which the payoff knows "
+            "nothing: take optax.lbfgs() by itself."
+        )
     if is_linear:
         raise GameError(
             f"{name} has a payoff that is linear in what it controls, so there is no best response "

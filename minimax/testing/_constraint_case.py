@@ -55,6 +55,11 @@ class ConstraintCase:
         return (3,) if fits(self.constraint, (3,)) else (2, 2)
 
     @property
+    def a_small_and_a_large_shape(self) -> list[tuple[int, ...]]:
+        large = [shape for shape in ((5000,), (72, 72)) if fits(self.constraint, shape)][:1]
+        return [self.small_shape, *(large if self.shapes is None else [])]
+
+    @property
     def a_matrix(self) -> tuple[int, ...]:
         return (2, 3) if self.shapes is None else self.small_shape
 

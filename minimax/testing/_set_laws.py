@@ -39,6 +39,7 @@ from minimax.testing._constraint_case import (
     jacobian_of,
     knows_tangent_cones,
     minimizer,
+    natural_map,
     project,
     prox_step,
     tangent,
@@ -141,11 +142,28 @@ def hard_points_are_projected_on_the_set(subject: ConstraintCase):
             )
 
 
-@law(LAWS, is_set)
+@law(LAWS, anything)
 def what_is_not_a_number_is_no_answer(subject: ConstraintCase):
-    """A NaN among the entries stays visible."""
-    point = draw(0, subject.small_shape).at[0].set(jnp.nan)
-    assert bool(jnp.any(jnp.isnan(project(subject.constraint, point))))
+    """A NaN among the entries of point or direction stays visible: few, and thousands, of which
+    XLA's reductions forget some."""
+    constraint, step = subject.constraint, jnp.asarray(0.1)
+    for shape in subject.a_small_and_a_large_shape:
+        x, d = draw(0, shape, 0.1, "float32"), draw(1, shape, 0.1, "float32")
+        bad = x.at[shape[0] // 2].set(jnp.nan)
+        found = {
+            "project(NaN)": project(constraint, bad) if is_set(subject) else bad,
+            "prox_step(NaN, d)": prox_step(constraint, bad, d, step),
+            "prox_step(x, NaN)": prox_step(constraint, x, bad, step),
+            "displacement(NaN, d)": displacement(constraint, bad, d, step),
+            "displacement(x, NaN)": displacement(constraint, x, bad, step),
+            "natural_map(NaN, d)": natural_map(constraint, bad, d, step),
+            "natural_map(x, NaN)": natural_map(constraint, x, bad, step),
+        }
+        if knows_tangent_cones(subject):
+            x = project(constraint, x) if is_set(subject) else x
+            found["project_on_tangent_cone(x, NaN)"] = tangent(constraint, x, bad)
+        for call, answer in found.items():
+            assert bool(jnp.any(jnp.isnan(answer))), f"{call} has no NaN, of shape {shape}"
 
 
 @law(LAWS, anything)
