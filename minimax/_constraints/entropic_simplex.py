@@ -110,7 +110,7 @@ def _multiply_weights(
     # The least number is that of the point's dtype: what a half-precision entry cannot hold, it
     # would lose again after every step. The sum needs more digits than half precision has.
     wide = jnp.promote_types(point.dtype, jnp.float32)
-    weights = at_least(point, jnp.finfo(point.dtype).tiny).astype(wide)
+    weights = at_least(point, float(jnp.finfo(point.dtype).tiny)).astype(wide)
     # Losses from the least of them up: their common part would cost digits and may overflow.
     losses = direction.astype(wide)
     losses = losses - jnp.min(jax.lax.stop_gradient(losses), axis=-1, keepdims=True)

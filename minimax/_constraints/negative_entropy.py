@@ -118,7 +118,7 @@ def example() -> NegativeEntropy:
 def _log(x: Array) -> Array:
     """The logarithm, as if zero were the least normal number: so a multiplicative step leaves a
     face again, unless it leads to where softmax, that is the solution itself, underflows."""
-    return jnp.log(at_least(x, jnp.finfo(x.dtype).tiny))
+    return jnp.log(at_least(x, float(jnp.finfo(x.dtype).tiny)))
 
 
 def _negative_entropies(x: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
