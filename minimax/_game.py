@@ -245,7 +245,7 @@ class AbstractGame(eqx.Module):
 
         **Raises:** `GameError` where the payoff is not a scalar, or one scalar per player.
         """
-        return as_scalars(self.evaluated(players, data)[0].payoff)
+        return _as_scalars(self.evaluated(players, data)[0].payoff)
 
     def carry(self, players: PyTree, after: PyTree, data: PyTree = None) -> PyTree:
         """`after` with the state that the payoff leaves at `players`: what no solver moves, such as
@@ -331,10 +331,10 @@ def _traced_gradient(game: AbstractGame, players: PyTree, data: PyTree) -> PyTre
 def traced_value(game: AbstractGame, players: PyTree, data: PyTree) -> tuple[PyTree, bool]:
     """The payoff as scalars, and whether it said what it leaves in the players."""
     evaluated, has_said_so = game.evaluated(players, data)
-    return as_scalars(evaluated.payoff), has_said_so
+    return _as_scalars(evaluated.payoff), has_said_so
 
 
-def as_scalars(payoffs: PyTree) -> PyTree:
+def _as_scalars(payoffs: PyTree) -> PyTree:
     """What a payoff returned as JAX scalars. Raises `GameError` where it is something else."""
     if not jax.tree.leaves(payoffs):
         raise GameError(f"payoff returned {payoffs!r}: expected a scalar. Is a return missing?")

@@ -48,11 +48,11 @@ def solve(
     *,
     data: PyTree = None,
     key: PRNGKeyArray | None = None,
-    max_steps: int = 10_000,
+    max_steps: int | np.integer = 10_000,
     tol: ArrayLike | None = None,
     metric: AbstractMetric | None = None,
-    record: int | None = None,
-    check_every: int = 50,
+    record: int | np.integer | None = None,
+    check_every: int | np.integer = 50,
     state: PyTree = None,
     time_limit: float | None = None,
     progress: bool = False,
@@ -66,8 +66,9 @@ def solve(
     A pure JAX function: it works under `jit` and `vmap`, where a member of a batch that diverges or
     turns non-finite leaves the others untouched. The whole run is one compiled program, which new
     numbers in game, players, data, solver or `tol` do not recompile, nor another `max_steps` of the
-    same remainder by `check_every`, where nothing is recorded. New functions do, and an optimizer
-    that optax makes is two: make it once.
+    same remainder by `check_every`, where nothing is recorded and both runs are short, or both long
+    enough to be interrupted. New functions do, and an optimizer that optax makes is two: make it
+    once.
 
     **Arguments:**
 

@@ -66,16 +66,17 @@ def check_left(payoff: Callable[[PyTree], WithState], players: PyTree) -> None:
     """Raises `GameError` where a payoff leaves something new in what solvers move, since nobody
     would take it. `payoff` takes players like `players`, among them modules that it may change."""
     variables, rest = _tree.partition(players)
-    places: list[tuple[Any, ...]] = []
 
     def left(variables: PyTree) -> list[Array]:
         after = payoff(eqx.combine(variables, rest)).players
         by_place = dict(jax.tree_util.tree_leaves_with_path(after))
-        moved = [path for path, _ in jax.tree_util.tree_leaves_with_path(variables)]
-        places[:] = [path for path in moved if eqx.is_array(by_place.get(path))]
-        return [by_place[path] for path in places]
+        moved = jax.tree_util.tree_leaves_with_path(variables)
+        return [
+            by_place[path] if eqx.is_array(by_place.get(path)) else given for path, given in moved
+        ]
 
-    for is_new, path in zip(computed(left, variables), places, strict=True):
+    moved = jax.tree_util.tree_leaves_with_path(variables)
+    for is_new, (path, _) in zip(computed(left, variables), moved, strict=True):
         if is_new:
             raise GameError(
                 f"the payoff leaves something new in {_tree.place('players', path)}, which the "

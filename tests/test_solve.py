@@ -150,6 +150,37 @@ def test_one_nan_among_thousands_is_seen():
     assert (solution.status, solution.steps) == (mm.Status.nonfinite, 0)
 
 
+def test_whole_numbers_of_numpy_are_whole_numbers():
+    given = {"max_steps": np.int64(60), "check_every": np.int32(20), "record": np.int8(10)}
+    solution = mm.solve(XY, ones(), EG, tol=0.0, **given)
+    assert solution.steps == 60 and len(solution.trace.steps) == 7
+
+
+class Lazy:
+    """What looks like a sequence or an array, and is neither."""
+
+    def __len__(self):
+        return 10**9
+
+    def __getitem__(self, index):
+        raise AssertionError("nobody asked for a number")
+
+    def __array__(self, *_, **__):
+        raise AssertionError("nobody asked for an array")
+
+
+@pytest.mark.parametrize("setting", [1j, Lazy()], ids=["a complex number", "a lazy object"])
+def test_settings_in_modules_are_let_be(setting):
+    class Model(eqx.Module):
+        w: jax.Array
+        setting: Any
+
+    game = mm.Game(lambda p: p["x"].w * p["y"], ROLES)
+    start = {"x": Model(jnp.ones(()), setting), "y": jnp.ones(())}
+    solution = mm.solve(game, start, EG, max_steps=5)
+    assert solution.players["x"].setting is setting
+
+
 def test_a_nonfinite_gradient_at_the_start_is_no_convergence():
     """√x at 0 has an infinite slope; the players are fine, the step is not."""
     game = mm.Game(lambda p: jnp.sqrt(jnp.abs(p["x"])) * p["y"], ROLES)
